@@ -1,0 +1,138 @@
+"""What can go wrong, as a person meets it: one root, a tree below it, an exit code each.
+
+ReconcilerError          1
+├── UsageError          64   the command line can't be carried out as given
+├── ConfigError          1   reconciler.yaml, a variable or a flag holds something wrong
+├── DeclarationError     1   interactions/ holds problems; carries all of them
+├── StateError           1   the state can't be read, trusted or written
+│   ├── StateMissing     5   there is no state
+│   └── StateLocked      6   somebody else is writing it
+├── TargetMismatch       1   the state belongs to another API or account
+├── GuardRefusal         5   a guard stands against the plan
+├── PlanFileError        1   a saved plan can't be read or trusted
+│   └── StalePlan        3   what it was made from has changed
+├── ApiError             1   the API can't be used: credentials, address, refusal
+└── Interrupted        130   the user or the system asked to stop; the state is saved
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """The documented exit codes (docs/exit-codes.md)."""
+
+    DONE = 0
+    ERROR = 1
+    CHANGES = 2
+    STALE_PLAN = 3
+    REQUESTS_FAILED = 4
+    REFUSED = 5
+    LOCKED = 6
+    UNKNOWN = 7
+    USAGE = 64
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong in a file, where it is, and what to do about it.
+
+    `line` and `column` count from 1; 0 means the file as a whole.
+    `code` is stable: scripts may rely on it (docs/declarations.md lists them).
+    """
+
+    file: str
+    line: int
+    column: int
+    code: str
+    message: str
+    hint: str = ""
+    warning: bool = False
+
+    @property
+    def place(self) -> str:
+        """`file:line:column`, or the file alone."""
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+class ReconcilerError(Exception):
+    """The root. `str(error)` is what is wrong and where; `hint` is what to do next."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.ERROR
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(ReconcilerError):
+    """The command line can't be carried out as given."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(ReconcilerError):
+    """A configuration file, variable or flag holds something wrong."""
+
+    def __init__(self, message: str, *, hint: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+
+class DeclarationError(ReconcilerError):
+    """The declarations hold problems; `problems` are all of them, in order of place."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        errors = sum(not problem.warning for problem in problems)
+        super().__init__(f"{errors} problem{'s' if errors != 1 else ''} in the declarations; nothing was sent.")
+        self.problems = problems
+
+
+class StateError(ReconcilerError):
+    """The state or its journal can't be read, trusted or written."""
+
+
+class StateMissing(StateError):
+    """There is no state where one is expected."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class StateLocked(StateError):
+    """Another process is writing the state."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class TargetMismatch(ReconcilerError):
+    """The state was made against another API or account."""
+
+
+class GuardRefusal(ReconcilerError):
+    """A guard stands against the plan; nothing was sent."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class PlanFileError(ReconcilerError):
+    """A saved plan can't be read or trusted."""
+
+
+class StalePlan(PlanFileError):
+    """What a saved plan was made from has changed since."""
+
+    exit_code = ExitCode.STALE_PLAN
+
+
+class ApiError(ReconcilerError):
+    """The API can't be used: wrong credentials, wrong address, or a refusal of everything."""
+
+
+class Interrupted(ReconcilerError):
+    """Asked to stop before anything was sent."""
+
+    exit_code = ExitCode.INTERRUPTED
