@@ -1,0 +1,80 @@
+"""When to send: a brake that ends sending, and a pace that slows down when the API says 429.
+
+Time comes in through a clock, so tests need not wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from typing import Final, Protocol
+
+FIRST_INTERVAL: Final = 0.2
+LONGEST_INTERVAL: Final = 10.0
+
+
+class Clock(Protocol):
+    """Time, as apply sees it."""
+
+    def now(self) -> datetime:
+        """Return the time of day, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    def wait(self, seconds: float, until: threading.Event) -> None:
+        """Return after so many seconds, or as soon as the event is set."""
+        ...
+
+
+class Brake:
+    """Ends sending, once and for all; calls in flight are waited for."""
+
+    def __init__(self) -> None:
+        self.pulled = threading.Event()
+        self.interrupted = False
+
+    def pull(self) -> None:
+        """Stop sending because something is wrong."""
+        self.pulled.set()
+
+    def interrupt(self) -> None:
+        """Stop sending because the user or the system asked for it."""
+        self.interrupted = True
+        self.pulled.set()
+
+
+class Pace:
+    """A shared schedule of calls: no gap between them, until the API throttles; then wider, and narrower again.
+
+    The limit is across all VCC APIs of the account and its numbers are not documented [D], so it is felt for:
+    each 429 doubles the gap between any two calls of this run, each success takes a fifth off it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._interval = 0.0
+        self._next = 0.0
+
+    def take_turn(self, brake: Brake) -> None:
+        """Wait for this call's turn, or until the brake is pulled."""
+        with self._lock:
+            now = self._clock.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._interval
+        if turn > now:
+            self._clock.wait(turn - now, brake.pulled)
+
+    def slow_down(self, retry_after: float) -> None:
+        """Note a 429: nothing goes out for `retry_after` seconds, and less often from then on."""
+        with self._lock:
+            self._interval = min(LONGEST_INTERVAL, max(FIRST_INTERVAL, self._interval * 2))
+            self._next = max(self._next, self._clock.monotonic() + max(retry_after, self._interval))
+
+    def speed_up(self) -> None:
+        """Note a success."""
+        with self._lock:
+            self._interval = self._interval * 0.8 if self._interval > FIRST_INTERVAL / 4 else 0.0

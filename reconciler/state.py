@@ -1,0 +1,277 @@
+"""What is known to be open, pending and failed, and the transitions between them.
+
+Pure. A state is never changed in place: each transition returns a new one, with the next serial.
+
+The requests of one address form a chain, in `order`. A link is sent only after the outcome of the one before
+it is known, so a chain can be taken up again at its first link that is still pending.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from reconciler.errors import StateError
+from reconciler.model import Json, is_once
+
+EARLIER_KEPT: Final = 10
+
+
+class Kind(StrEnum):
+    """What a pending request does, which decides what its outcome means."""
+
+    DISPATCH = "dispatch"
+    RELEASE = "release"
+    BURN = "burn"
+    """A release under the requestid of a dispatch of unknown outcome, so that a late copy of it is ignored."""
+    TOLERANT = "tolerant-release"
+    """A release whose failure is as good as success: there may be nothing to release."""
+
+    @property
+    def action(self) -> str:
+        """The API's action that carries it."""
+        return "dispatch" if self is Kind.DISPATCH else "release"
+
+
+class Result(StrEnum):
+    """What became of a request."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNSENT = "unsent"
+    """The API has certainly not processed it: it was never sent, or refused before it was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The API that a state belongs to."""
+
+    base_url: str
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An interaction known to be open (for `once`: known to have been dispatched).
+
+    `at` is when its dispatch was answered, in UTC as ISO 8601. `fields` hold no sensitive value.
+    `settled`: its last outcome came from a resend, which can't tell a first processing from an ignored copy.
+    """
+
+    provider: str | None
+    digest: str
+    requestid: str
+    at: str
+    source: str
+    fields: Mapping[str, Json]
+    prevent_release: bool = False
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A request that was or may have been sent, and whose outcome isn't known.
+
+    `at` is when its intent was first saved. `unsent`: it has certainly not been processed.
+    `held`: why only a person can say what became of it.
+    """
+
+    address: str
+    order: int
+    kind: Kind
+    provider: str | None
+    digest: str
+    at: str
+    source: str
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    prevent_release: bool = False
+    unsent: bool = False
+    held: str = ""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the API may have processed it. The id of a burn may have been taken by its dispatch."""
+        return not self.unsent or self.kind is Kind.BURN
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A request that the API answered as failed.
+
+    `attempts` counts the consecutive failures of this action for the address; `earlier` holds up to ten
+    requestids before this one, oldest first. `resent`: it failed only when sent again after an unknown outcome,
+    so the first copy may have been processed (how duplicates of processed requests are answered is assumed).
+    """
+
+    address: str
+    action: str
+    provider: str | None
+    digest: str
+    attempts: int
+    first: str
+    last: str
+    reason: str
+    earlier: tuple[str, ...] = ()
+    source: str = ""
+    prevent_release: bool = False
+    resent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one request. `resent`: an earlier attempt of it had an unknown outcome."""
+
+    requestid: str
+    result: Result
+    reason: str = ""
+    resent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The project's only memory. `interactions` by address, `pending` and `failed` by requestid."""
+
+    lineage: str
+    serial: int = 0
+    target: Target | None = None
+    interactions: Mapping[str, Open] = field(default_factory=dict)
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    failed: Mapping[str, Failed] = field(default_factory=dict)
+
+    def chains(self) -> dict[str, list[tuple[str, Pending]]]:
+        """Return the pending links of each address that has any, as (requestid, link) in the order of the chain."""
+        chains: defaultdict[str, list[tuple[str, Pending]]] = defaultdict(list)
+        for requestid, link in self.pending.items():
+            chains[link.address].append((requestid, link))
+        for links in chains.values():
+            links.sort(key=lambda entry: entry[1].order)
+        return dict(chains)
+
+    def failures(self) -> dict[str, list[tuple[str, Failed]]]:
+        """Return the failed requests of each address that has any, as (requestid, failure)."""
+        failures: defaultdict[str, list[tuple[str, Failed]]] = defaultdict(list)
+        for requestid, failure in self.failed.items():
+            failures[failure.address].append((requestid, failure))
+        return dict(failures)
+
+
+def fold(state: State, outcomes: Iterable[tuple[Outcome, str]]) -> State:
+    """Return the state after the outcomes, each with the time it was known (UTC, ISO 8601).
+
+    An outcome of a requestid that is not pending is an error: nothing in the state could be told from it.
+    """
+    draft = _Draft(state)
+    for outcome, at in outcomes:
+        draft.settle(outcome, at)
+    return draft.done()
+
+
+class _Draft:
+    """Copies of a state's maps, made once for any number of outcomes."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._interactions = dict(state.interactions)
+        self._pending = dict(state.pending)
+        self._failed = dict(state.failed)
+        self._chains = state.chains()
+        self._failures = {address: dict(entries) for address, entries in state.failures().items()}
+
+    def done(self) -> State:
+        return replace(
+            self._state,
+            serial=self._state.serial + 1,
+            interactions=self._interactions,
+            pending=self._pending,
+            failed=self._failed,
+        )
+
+    def settle(self, outcome: Outcome, at: str) -> None:
+        link = self._pending.get(outcome.requestid)
+        if link is None:
+            raise StateError(f"the journal holds an outcome of request {outcome.requestid}, which is not pending")
+        if outcome.result is Result.UNSENT:
+            self._pending[outcome.requestid] = replace(link, unsent=True)
+        elif link.kind in {Kind.BURN, Kind.TOLERANT}:
+            self._released_if_open(outcome.requestid, link)
+        elif outcome.result is Result.SUCCEEDED:
+            self._succeeded(outcome, link, at)
+        else:
+            self._failed_for_good(outcome, link, at)
+
+    def _drop(self, requestid: str, link: Pending) -> None:
+        del self._pending[requestid]
+        self._chains[link.address] = [entry for entry in self._chains[link.address] if entry[0] != requestid]
+
+    def _forget_failures(self, address: str) -> None:
+        for requestid in self._failures.pop(address, {}):
+            self._failed.pop(requestid, None)
+
+    def _released_if_open(self, requestid: str, link: Pending) -> None:
+        self._drop(requestid, link)
+        if link.kind is Kind.BURN:
+            return
+        if not self._chains[link.address]:
+            self._forget_failures(link.address)
+        for failedid, failure in self._failures.get(link.address, {}).items():
+            # What may have been open is released now: a further retry needs no release before it.
+            self._failures[link.address][failedid] = self._failed[failedid] = replace(failure, resent=False)
+
+    def _succeeded(self, outcome: Outcome, link: Pending, at: str) -> None:
+        self._drop(outcome.requestid, link)
+        if link.kind is Kind.RELEASE:
+            self._interactions.pop(link.address, None)
+            self._forget_failures_of(link.address, "release")
+            return
+        self._forget_failures(link.address)
+        self._interactions[link.address] = Open(
+            provider=link.provider,
+            digest=link.digest,
+            requestid=outcome.requestid,
+            at=at,
+            source=link.source,
+            fields=link.fields,
+            prevent_release=link.prevent_release,
+            settled=outcome.resent,
+        )
+
+    def _forget_failures_of(self, address: str, action: str) -> None:
+        failures = self._failures.get(address, {})
+        for requestid in [rid for rid, failure in failures.items() if failure.action == action]:
+            del failures[requestid]
+            del self._failed[requestid]
+
+    def _failed_for_good(self, outcome: Outcome, link: Pending, at: str) -> None:
+        if link.kind is Kind.DISPATCH and outcome.resent and is_once(link.address):
+            # It can't be released first, so a new attempt might double it: only a person can tell.
+            held = outcome.reason or "answered as failed when it was sent again"
+            self._pending[outcome.requestid] = replace(link, held=held)
+            return
+        self._drop(outcome.requestid, link)
+        if link.kind is Kind.RELEASE:
+            for requestid, later in list(self._chains[link.address]):
+                self._drop(requestid, later)
+        self._record_failure(outcome, link, at)
+
+    def _record_failure(self, outcome: Outcome, link: Pending, at: str) -> None:
+        failures = self._failures.setdefault(link.address, {})
+        previous = [(rid, failure) for rid, failure in failures.items() if failure.action == link.kind.action]
+        self._forget_failures_of(link.address, link.kind.action)
+        earlier = [rid for before, failure in previous for rid in (*failure.earlier, before)]
+        failures[outcome.requestid] = self._failed[outcome.requestid] = Failed(
+            address=link.address,
+            action=link.kind.action,
+            provider=link.provider,
+            digest=link.digest,
+            attempts=1 + max((failure.attempts for _, failure in previous), default=0),
+            first=min((failure.first for _, failure in previous), default=at),
+            last=at,
+            reason=outcome.reason,
+            earlier=tuple(earlier[-EARLIER_KEPT:]),
+            source=link.source,
+            prevent_release=link.prevent_release,
+            resent=outcome.resent,
+        )
