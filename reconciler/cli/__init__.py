@@ -1,0 +1,67 @@
+"""The command line: wiring, printing and exit codes; all that is decided is decided elsewhere.
+
+The pipeline is in plan.py and apply.py of this package, as a short sequence of named functions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from reconciler.cli.arguments import parse
+from reconciler.cli.console import Console
+from reconciler.cli.signals import die_of
+from reconciler.errors import ConfigError, DeclarationError, ExitCode, ReconcilerError, UsageError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; no traceback reaches a user."""
+    console = Console()
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments, console)
+    except (DeclarationError, ConfigError) as error:
+        _show_problems(error, console)
+        return error.exit_code
+    except ReconcilerError as error:
+        console.error(str(error), error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.error("interrupted; nothing was sent")
+        return ExitCode.INTERRUPTED
+    except RecursionError:
+        console.error("the input is nested too deeply")
+        return ExitCode.ERROR
+    except MemoryError:
+        console.error("there is not enough memory")
+        return ExitCode.ERROR
+    finally:
+        console.close()
+
+
+def _run(arguments: Sequence[str], console: Console) -> int:
+    options = parse(arguments)
+    console.configure(options)
+    os.umask(0o077)
+    signal.signal(signal.SIGTERM, die_of)
+    try:
+        # Each command's module is imported only when it runs: plan needs no HTTP, --version needs nothing.
+        command = import_module(f"reconciler.cli.{options.module}")
+        return int(command.run(options, console))
+    except OSError as error:
+        # What is expected of files is mapped where it happens; this is the rest, said plainly.
+        name = f"{error.filename}: " if error.filename else ""
+        raise ReconcilerError(f"{name}{error.strerror or error}") from error
+
+
+def _show_problems(error: DeclarationError | ConfigError, console: Console) -> None:
+    from reconciler.render.problems import problems_text  # noqa: PLC0415  # only where there are problems
+
+    if error.problems:
+        console.problems(error.problems, problems_text(error.problems))
+    console.error(str(error), error.hint)
+
+
+__all__ = ["UsageError", "main"]

@@ -1,0 +1,219 @@
+"""The command line's shape: commands, options, their help. Parsing only; docs/cli.md holds the help as printed."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from reconciler import __version__
+from reconciler.errors import UsageError
+
+_EXIT_CODES: Final = """\
+exit codes:
+  0  done; nothing pending              5    refused by a guard
+  1  error, or declined at the prompt   6    the state is locked
+  2  changes pending                    7    outcomes are still unknown
+     (plan --detailed-exitcode)         64   wrong usage
+  3  the saved plan is stale            130  interrupted, state saved
+  4  applied, but some requests failed
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong as our own error, with the documented exit code."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"`{self.prog} --help` shows what there is.")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options; raises UsageError. `--help` and `--version` print and leave."""
+    options = parser().parse_args(arguments)
+    if not getattr(options, "module", None):
+        raise UsageError("which command?", hint="`reconciler --help` shows what there is.")
+    return options
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the whole parser; docs and tests read it too."""
+    top = _Parser(
+        prog="reconciler",
+        description="Keep a contact centre's open interactions equal to what YAML files declare.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_global_options(top=True)],
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"reconciler {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    for add in (_init, _validate, _plan, _apply, _state, _sandbox):
+        add(commands)
+    return top
+
+
+def _global_options(*, top: bool) -> argparse.ArgumentParser:
+    """Return the options that stand before or after the command; given after it, they win."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=None if top else argparse.SUPPRESS)
+    group = options.add_argument_group("global options")
+    group.add_argument("-C", dest="directory", metavar="DIR", help="run as if started in DIR")
+    group.add_argument("--config", metavar="FILE", help="the configuration (default: reconciler.yaml, if there is one)")
+    group.add_argument("--env", metavar="NAME", help="use environments.NAME of the configuration and its own state")
+    group.add_argument("--interactions", metavar="PATH", help="the declarations: a folder or a file")
+    group.add_argument("--state", metavar="FILE", help="the state file")
+    flag: dict[str, Any] = {"action": "store_true"}
+    group.add_argument("--sandbox", **flag, help="work against a sandbox on this machine, with a state of its own")
+    group.add_argument("--no-color", **flag, help="no colour, as with NO_COLOR set")
+    group.add_argument("--log-format", choices=["text", "json"], help="how logs on stderr are written (default: text)")
+    group.add_argument("-v", "--verbose", **flag, help="say more on stderr")
+    return options
+
+
+def _command(commands: Any, name: str, module: str, summary: str, more: str = "") -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}." + (f"\n\n{textwrap.dedent(more).strip()}" if more else ""),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_global_options(top=False)],
+        allow_abbrev=False,
+    )
+    parser.set_defaults(module=module, command=name)
+    return parser
+
+
+def _init(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "init",
+        "init",
+        "make a folder ready: a state, a configuration, an example",
+        """
+        Writes an empty state (serial 0, a new lineage), and, where there are none yet, reconciler.yaml, an example
+        in interactions/ and a .gitignore. Nothing that exists is changed.
+        """,
+    )
+    parser.add_argument("--region", choices=["emea", "nam", "apac"], help="written into a new reconciler.yaml")
+
+
+def _validate(commands: Any) -> None:
+    parser = _command(commands, "validate", "validate", "check the declarations; needs no state, target or credentials")
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    _show_sensitive(parser)
+
+
+def _plan(commands: Any) -> None:
+    parser = _command(commands, "plan", "plan", "show what an apply would do; sends and writes nothing")
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    parser.add_argument(
+        "--detailed-exitcode",
+        action="store_true",
+        help="5 if a guard refuses, 2 if anything would be sent, 7 if something is held, else 0",
+    )
+    _approvals(parser)
+    _show_sensitive(parser)
+
+
+def _apply(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "apply",
+        "apply",
+        "dispatch and release what the plan says, and record what became of it",
+        """
+        Shows the plan and asks, then saves what it is about to do, sends it, and records each outcome. Run it again
+        after a failure, an interruption or a crash: nothing is lost or doubled.
+        """,
+    )
+    parser.add_argument("--auto-approve", action="store_true", help="do not ask; needed where there is no terminal")
+    parser.add_argument("--new-state", action="store_true", help="start with an empty state where there is none")
+    _lock_timeout(parser)
+    _approvals(parser)
+    _show_sensitive(parser)
+
+
+def _approvals(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("approvals of what a guard refuses")
+    group.add_argument("--allow-releases", type=_count, metavar="N", help="allow N releases, and no more")
+    group.add_argument("--allow-dispatches", type=_count, metavar="N", help="allow N dispatches, and no more")
+    group.add_argument("--allow-empty", action="store_true", help="allow that nothing at all is declared")
+
+
+def _lock_timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lock-timeout", type=_seconds, default=0.0, metavar="S", help="wait up to S seconds for the lock (default: 0)"
+    )
+
+
+def _show_sensitive(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--show-sensitive", action="store_true", help="show sensitive values that are declared; on a terminal only"
+    )
+
+
+def _state(commands: Any) -> None:
+    parser = _command(commands, "state", "state", "look at the state, or mend it")
+    below = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser, dest="subcommand")
+    below.required = True
+    listing = _command(below, "list", "state", "list what is open, pending and failed")
+    listing.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    story = _command(below, "show", "state", "tell an interaction's story")
+    story.add_argument("address", metavar="ADDRESS", help="an externalid, or once:NAME")
+    story.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    remove = _command(below, "rm", "state", "forget an interaction; nothing is sent, it stays open")
+    remove.add_argument("addresses", metavar="ADDRESS", nargs="+", help="an externalid, or once:NAME")
+    move = _command(below, "mv", "state", "rename a once, so that it is not dispatched again")
+    move.add_argument("source", metavar="FROM", help="once:OLD")
+    move.add_argument("destination", metavar="TO", help="once:NEW")
+    resolve = _command(below, "resolve", "state", "say what became of a request that only a person can look up")
+    resolve.add_argument("address", metavar="ADDRESS", help="an externalid, or once:NAME")
+    resolve.add_argument(
+        "--as", dest="applied", choices=["applied", "not-applied"], required=True, help="what happened"
+    )
+    lineage = _command(below, "new-lineage", "state", "make this state one of its own, after an old one was put back")
+    for command, name in ((remove, "rm"), (move, "mv"), (resolve, "resolve"), (lineage, "new-lineage")):
+        _lock_timeout(command)
+        command.set_defaults(subcommand=name)
+    listing.set_defaults(subcommand="list")
+    story.set_defaults(subcommand="show")
+
+
+def _sandbox(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "sandbox",
+        "sandbox",
+        "serve the sandbox on this machine, until Ctrl-C",
+        """
+        Emulates the documented API on loopback. Point reconciler at it with RECONCILER_BASE_URL; any credentials
+        will do. With --fault it misbehaves on demand (docs/sandbox.md).
+        """,
+    )
+    parser.add_argument("--port", type=_port, default=8080, metavar="N", help="default: 8080; 0 takes a free one")
+    parser.add_argument("--memory", metavar="FILE", help="remember between runs in FILE (default: forget)")
+    parser.add_argument("--latency", type=_seconds, default=0.0, metavar="S", help="answer after S seconds")
+    parser.add_argument("--fault", action="append", default=[], metavar="FAULT", help="misbehave; may be repeated")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004  # far above any count
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    port = _count(text)
+    if port > 65535:  # noqa: PLR2004  # the last port
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return port
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:  # noqa: PLR2004  # a day
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 86400")
+    return seconds

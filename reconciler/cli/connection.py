@@ -1,0 +1,70 @@
+"""From settings and environment to a client of the API, or of a sandbox started for this run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from reconciler.cli.workspace import Workspace
+from reconciler.client import AccessToken, Client, ClientCredentials, Credentials
+from reconciler.config import secret
+from reconciler.errors import ConfigError
+
+
+@contextmanager
+def connect(workspace: Workspace) -> Iterator[Client]:
+    """Give a client for this run; raises ConfigError where credentials or addresses are missing."""
+    settings = workspace.settings
+    if workspace.sandbox:
+        with _sandbox(workspace) as client:
+            yield client
+        return
+    credentials = _credentials(workspace)
+    if isinstance(credentials, ClientCredentials) and settings.token_url is None:
+        raise ConfigError("base_url is set, but not token_url", hint="Set both, or region, which sets both.")
+    with Client(
+        str(settings.base_url),
+        settings.token_url,
+        credentials,
+        timeout=settings.timeout,
+        parallelism=settings.parallelism,
+    ) as client:
+        yield client
+
+
+def _credentials(workspace: Workspace) -> Credentials:
+    token = secret(workspace.environ, "ACCESS_TOKEN")
+    client_id, client_secret = (secret(workspace.environ, name) for name in ("CLIENT_ID", "CLIENT_SECRET"))
+    if token and (client_id or client_secret):
+        raise ConfigError(
+            "RECONCILER_ACCESS_TOKEN and RECONCILER_CLIENT_ID or _SECRET are set", hint="Set one kind of credentials."
+        )
+    if token:
+        return AccessToken(token)
+    if client_id and client_secret:
+        return ClientCredentials(client_id, client_secret)
+    raise ConfigError(
+        "there are no credentials",
+        hint="Set RECONCILER_CLIENT_ID and RECONCILER_CLIENT_SECRET, or RECONCILER_ACCESS_TOKEN, or their _FILE forms.",
+    )
+
+
+@contextmanager
+def _sandbox(workspace: Workspace) -> Iterator[Client]:
+    from reconciler.sandbox.config import SandboxConfig  # noqa: PLC0415  # only where it is asked for
+    from reconciler.sandbox.server import SandboxServer  # noqa: PLC0415
+
+    settings = workspace.settings
+    config = SandboxConfig(memory=workspace.sandbox_folder / "sandbox.memory.json")
+    faults = [line for line in workspace.environ.get("RECONCILER_SANDBOX_FAULTS", "").splitlines() if line.strip()]
+    with (
+        SandboxServer(config, faults) as server,
+        Client(
+            server.base_url,
+            server.token_url,
+            ClientCredentials("sandbox", "sandbox"),
+            timeout=settings.timeout,
+            parallelism=settings.parallelism,
+        ) as client,
+    ):
+        yield client

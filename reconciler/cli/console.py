@@ -1,0 +1,191 @@
+"""What a person or a pipeline sees: data on stdout, logs and progress on stderr. The only place that prints."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Final, TextIO
+
+from reconciler.errors import Problem
+from reconciler.render.escape import visible
+
+_BAR: Final = 30
+_REDRAW: Final = 0.1
+
+
+class Console:
+    """Writes; a reader that has gone away is no error, for what is being applied must still be finished and saved."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._stdout, self._stderr = sys.stdout, sys.stderr
+        self.terminal = _is_terminal(self._stdout)
+        self.error_terminal = _is_terminal(self._stderr)
+        self.colour = self.terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        self.width = _width(environ) if self.terminal or environ.get("COLUMNS") else 80
+        self.json_log = False
+        self.verbose = False
+
+    def configure(self, options: argparse.Namespace) -> None:
+        """Take over what the command line says about output."""
+        self.colour = self.colour and not options.no_color
+        self.json_log = options.log_format == "json"
+        self.verbose = options.verbose
+
+    def out(self, text: str) -> None:
+        """Write data to stdout; `text` brings its own newline."""
+        _write(self._stdout, text)
+
+    def error(self, message: str, hint: str = "") -> None:
+        """Log what is wrong and what to do next."""
+        self._log("error", message, hint)
+
+    def warn(self, message: str, hint: str = "") -> None:
+        """Log what may be wrong."""
+        self._log("warning", message, hint)
+
+    def note(self, message: str) -> None:
+        """Log something worth knowing."""
+        self._log("info", message)
+
+    def detail(self, message: str) -> None:
+        """Log something for those who asked with -v."""
+        if self.verbose:
+            self._log("debug", message)
+
+    def problems(self, problems: Sequence[Problem], text: str) -> None:
+        """Log problems of files; `text` is how they read for a person."""
+        if not self.json_log:
+            self.raw_error(text)
+            return
+        for problem in problems:
+            level = "warning" if problem.warning else "error"
+            self._log_json(level, f"{problem.place}: {problem.message} [{problem.code}]", problem.hint)
+
+    def _log(self, level: str, message: str, hint: str = "") -> None:
+        if self.json_log:
+            self._log_json(level, message, hint)
+            return
+        lead = {"error": "Error: ", "warning": "Warning: "}.get(level, "")
+        lines = [*(lead + message).split("\n"), *(["  " + hint] if hint else [])]
+        self.raw_error("\n".join(visible(line) for line in lines) + "\n")
+
+    def _log_json(self, level: str, message: str, hint: str) -> None:
+        import json  # noqa: PLC0415  # only where asked for
+
+        record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "message": message}
+        self.raw_error(json.dumps({**record, "hint": hint} if hint else record) + "\n")
+
+    def raw_error(self, text: str) -> None:
+        """Write to stderr as is."""
+        _write(self._stderr, text)
+
+    def ask(self, question: str) -> str:
+        """Return the answer to a question; an end of input is an empty one."""
+        _write(self._stderr, question)
+        return sys.stdin.readline().strip()
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer."""
+        return sys.stdin is not None and sys.stdin.isatty()
+
+    def close(self) -> None:
+        """Flush, and leave nothing for the interpreter to trip over at exit."""
+        for stream in (self._stdout, self._stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                devnull = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(devnull, stream.fileno())
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):
+        # The pipe's reader or the terminal is gone.
+        return
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is a terminal; a process may be started without any stdout at all."""
+    return stream is not None and stream.isatty()
+
+
+def _width(environ: Mapping[str, str]) -> int:
+    columns = environ.get("COLUMNS", "")
+    if columns.isdigit() and int(columns) > 0:
+        return max(40, int(columns))
+    try:
+        return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
+    except (OSError, ValueError):
+        return 80
+
+
+class ProgressLine:
+    """How far an apply is: a bar on a terminal, else a line for each tenth of the way."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = Lock()
+        self._total = self._done = self._failed = self._tenth = 0
+        self._drawn = 0.0
+        self._waiting = ""
+
+    def started(self, requests: int) -> None:
+        """See apply.Progress."""
+        self._total = requests
+        self._draw(final=False)
+
+    def settled(self, succeeded: int, failed: int) -> None:
+        """See apply.Progress."""
+        with self._lock:
+            self._done += succeeded + failed
+            self._failed += failed
+            self._waiting = ""
+            self._draw(final=self._done >= self._total)
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """See apply.Progress."""
+        with self._lock:
+            self._waiting = f"{reason}; trying again in {seconds:.1f} s"
+            if self._bar:
+                self._draw(final=True)
+            else:
+                self._console.note(self._waiting)
+
+    def finished(self) -> None:
+        """See apply.Progress."""
+        if self._bar:
+            self._console.raw_error("\r\x1b[K")
+
+    @property
+    def _bar(self) -> bool:
+        return self._console.error_terminal and not self._console.json_log
+
+    def _draw(self, *, final: bool) -> None:
+        if not self._bar:
+            self._line()
+        elif final or time.monotonic() - self._drawn >= _REDRAW:
+            self._drawn = time.monotonic()
+            filled = _BAR * self._done // max(1, self._total)
+            text = f"[{'=' * filled}{' ' * (_BAR - filled)}] {self._said()}"
+            if self._waiting:
+                text += f" · {visible(self._waiting)}"
+            self._console.raw_error(f"\r{text[: self._console.width - 1]}\x1b[K")
+
+    def _line(self) -> None:
+        tenth = 10 * self._done // max(1, self._total)
+        if tenth > self._tenth:
+            self._tenth = tenth
+            self._console.note(self._said())
+
+    def _said(self) -> str:
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"{self._done}/{self._total} requests answered{failed}"

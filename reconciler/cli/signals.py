@@ -1,0 +1,46 @@
+"""Ctrl-C, SIGTERM and a terminal that goes away, while requests are in flight.
+
+Once: stop sending, wait for the calls in flight, save. Twice: leave at once. Nothing is lost either way: what was
+sent is pending in the saved intent, and a later run settles it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, Protocol
+
+from reconciler.errors import ExitCode
+from reconciler.pace import Brake
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Console(Protocol):
+    def note(self, message: str) -> None: ...
+
+
+@contextmanager
+def interruptible(brake: Brake, console: _Console) -> Iterator[None]:
+    """Pull the brake at the first signal and leave the process at the second."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        if brake.interrupted:
+            os._exit(ExitCode.INTERRUPTED)
+        brake.interrupt()
+        console.note("Stopping: waiting for calls in flight, then saving. Once more leaves at once; nothing is lost.")
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def die_of(_number: int, _frame: FrameType | None) -> None:
+    """Treat SIGTERM before anything was sent as Ctrl-C: nothing to save, exit 130."""
+    raise KeyboardInterrupt

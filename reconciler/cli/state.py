@@ -1,0 +1,103 @@
+"""`reconciler state`: look at the state, or mend it. What writes holds the lock; what looks needs none."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from reconciler import statefile
+from reconciler.cli.console import Console
+from reconciler.cli.workspace import Workspace, open_workspace
+from reconciler.errors import DeclarationError, ExitCode, ReconcilerError
+from reconciler.lock import locked
+from reconciler.mend import Mended, forget, new_lineage, rename, resolve
+from reconciler.model import Interaction
+from reconciler.render.machine import to_json
+from reconciler.render.story import listing_object, listing_text, story_object, story_text
+from reconciler.state import State
+from reconciler.statefile import StateFile
+from reconciler.times import stamp
+
+
+def run(options: argparse.Namespace, console: Console) -> ExitCode:
+    """Run one of the state commands."""
+    workspace = open_workspace(options, console)
+    if options.subcommand in _LOOKS:
+        _LOOKS[options.subcommand](workspace, options, console)
+    elif options.subcommand == "new-lineage":
+        _new_lineage(workspace, options, console)
+    else:
+        _write(workspace, options, console)
+    return ExitCode.DONE
+
+
+def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
+    state = statefile.read(workspace.state_path).state
+    console.out(to_json(listing_object(state)) if options.format == "json" else listing_text(state))
+
+
+def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
+    state = statefile.read(workspace.state_path).state
+    declared = _declared(workspace, options.address, console)
+    _require_known(state, declared, options.address)
+    if options.format == "json":
+        console.out(to_json(story_object(state, options.address, declared)))
+    else:
+        console.out(story_text(state, options.address, declared))
+
+
+def _declared(workspace: Workspace, address: str, console: Console) -> Interaction | None:
+    from reconciler import load  # noqa: PLC0415  # the other state commands read no declarations
+
+    try:
+        declarations = load.load(workspace.settings.interactions, workspace.rules, base=workspace.settings.folder)
+    except DeclarationError as error:
+        console.warn(f"the declarations can't be read, so where it is declared isn't known: {error}")
+        return None
+    return next((interaction for interaction in declarations.interactions if interaction.address == address), None)
+
+
+def _require_known(state: State, declared: Interaction | None, address: str) -> None:
+    traces = address in state.interactions or address in state.chains() or address in state.failures()
+    if not traces and declared is None:
+        raise ReconcilerError(
+            f"{address} is neither declared nor in the state", hint="`reconciler state list` shows what is there."
+        )
+
+
+def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
+    command = f"state {options.subcommand}"
+    with locked(workspace.state_path, command, datetime.now(UTC), timeout=options.lock_timeout):
+        found = statefile.read(workspace.state_path)
+        mended = _MENDS[options.subcommand](found.state, options)
+        store = StateFile(workspace.state_path)
+        store.back_up()
+        store.save(mended.state)
+    for line in mended.said:
+        console.note(line)
+
+
+def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
+    """Give the state a lineage of its own; a journal that is not its own is set aside, not removed."""
+    with locked(workspace.state_path, "state new-lineage", datetime.now(UTC), timeout=options.lock_timeout):
+        found, foreign = statefile.read_whatever_journal(workspace.state_path)
+        store = StateFile(workspace.state_path)
+        if foreign:
+            console.note(f"The journal continues another state; it is kept as {store.set_journal_aside()}.")
+        mended = new_lineage(found)
+        store.back_up()
+        store.save(mended.state)
+    for line in mended.said:
+        console.note(line)
+
+
+_LOOKS: Final[dict[str, Callable[[Workspace, argparse.Namespace, Console], None]]] = {"list": _list, "show": _show}
+_MENDS: Final[dict[str, Callable[[State, argparse.Namespace], Mended]]] = {
+    "rm": lambda state, options: forget(state, options.addresses),
+    "mv": lambda state, options: rename(state, options.source, options.destination),
+    "resolve": lambda state, options: resolve(
+        state, options.address, applied=options.applied == "applied", at=stamp(datetime.now(UTC))
+    ),
+}

@@ -1,0 +1,171 @@
+"""What the commands share: the settings of this run, and the named steps that read from them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from reconciler import config, load, statefile
+from reconciler.cli.console import Console
+from reconciler.config import Settings
+from reconciler.errors import ConfigError, DeclarationError, StateMissing, TargetMismatch
+from reconciler.guard import Approvals, Limits, Refusal
+from reconciler.load import Declarations
+from reconciler.planner import Policy
+from reconciler.state import State, Target
+from reconciler.validate import Rules
+
+SANDBOX_URL: Final = "http://sandbox.invalid"
+SANDBOX_FOLDER: Final = ".reconciler"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The settings, and whether this run works against the sandbox."""
+
+    settings: Settings
+    sandbox: bool
+    environ: Mapping[str, str]
+
+    @property
+    def target(self) -> Target:
+        """The API that this run is about; raises ConfigError where none is configured."""
+        if self.sandbox:
+            return Target(SANDBOX_URL)
+        if self.settings.base_url is None:
+            raise ConfigError(
+                "it is not said which API to work against",
+                hint="Set region (emea, nam, apac) in reconciler.yaml or RECONCILER_REGION, or try it with --sandbox.",
+            )
+        return Target(self.settings.base_url, self.settings.account)
+
+    @property
+    def state_path(self) -> Path:
+        """The state file, with links followed: it is replaced, and the link must stay."""
+        if self.sandbox:
+            return self.sandbox_folder / "sandbox.state.json"
+        return self.settings.state.resolve()
+
+    @property
+    def sandbox_folder(self) -> Path:
+        """Where the sandbox of this folder keeps what it remembers."""
+        return (self.settings.folder / SANDBOX_FOLDER).resolve()
+
+    def shown(self, path: Path) -> str:
+        """Return a path as a person would say it: relative where it is below the working folder."""
+        try:
+            return str(path.relative_to(Path.cwd()))
+        except ValueError:
+            return str(path)
+
+    @property
+    def policy(self) -> Policy:
+        """The planner's part of the settings."""
+        settings = self.settings
+        return Policy(
+            settings.sensitive, settings.release_attempts, settings.on_unknown == "hold", settings.resend_within
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """The guards' part of the settings."""
+        settings = self.settings
+        return Limits(settings.max_release_percent, settings.max_releases, settings.max_dispatches)
+
+    @property
+    def rules(self) -> Rules:
+        """The declarations' part of the settings."""
+        settings = self.settings
+        return Rules(settings.sensitive, settings.linkeddata_types, settings.request_bytes)
+
+
+def open_workspace(options: argparse.Namespace, console: Console) -> Workspace:
+    """Read the configuration as the options say; warns of what is odd in it."""
+    folder = Path(options.directory) if options.directory else Path()
+    if options.directory and not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder")
+    flags = {key: value for key in ("interactions", "state") if (value := getattr(options, key))}
+    file = folder / options.config if options.config else None
+    settings = config.configure(folder, os.environ, file=file, environment=options.env, flags=flags)
+    for warning in settings.warnings:
+        console.warn(warning)
+    if options.sandbox:
+        console.note("SANDBOX: nothing real is dispatched or released; a sandbox on this machine answers.")
+    return Workspace(settings, options.sandbox, os.environ)
+
+
+def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = False) -> Declarations:
+    """Return what is declared; warnings are shown, problems raised."""
+    from reconciler.render.problems import problems_text  # noqa: PLC0415  # only where there is something to show
+
+    settings, rules = workspace.settings, workspace.rules
+    if reveal and console.terminal:
+        rules = replace(rules, sensitive=frozenset())
+    declarations = load.load(settings.interactions, rules, base=settings.folder)
+    if declarations.warnings:
+        console.problems(declarations.warnings, problems_text(declarations.warnings))
+    console.detail(f"{len(declarations.interactions)} interactions declared in {declarations.files} files")
+    return declarations
+
+
+def declarations_or_none(
+    workspace: Workspace, console: Console, *, reveal: bool = False
+) -> tuple[Declarations, tuple[Refusal, ...]]:
+    """Return what is declared; where the declarations' path itself is missing, nothing and the guard against that."""
+    try:
+        return read_declarations(workspace, console, reveal=reveal), ()
+    except DeclarationError as error:
+        if any(problem.code != "missing-path" for problem in error.problems):
+            raise
+        hint = "Correct the path (interactions), or make the folder if nothing is to be declared."
+        missing = tuple(
+            Refusal(problem.code, f"{problem.file}: {problem.message}", hint=hint) for problem in error.problems
+        )
+        return Declarations(()), missing
+
+
+def read_state(workspace: Workspace) -> State:
+    """Return the state of this target, with a left-over journal folded in; raises StateMissing."""
+    state = statefile.read(workspace.state_path).state
+    check_target(state, workspace)
+    return state
+
+
+def read_state_or_new(workspace: Workspace) -> tuple[State, bool]:
+    """Return the state and whether it is a new, empty one, which only the sandbox may have without being asked."""
+    try:
+        return read_state(workspace), False
+    except StateMissing:
+        if not workspace.sandbox:
+            raise
+        return new_state(), True
+
+
+def new_state() -> State:
+    """Return an empty state of a new lineage."""
+    return State(lineage=str(uuid4()))
+
+
+def check_target(state: State, workspace: Workspace) -> None:
+    """Raise TargetMismatch if the state belongs to another API or account."""
+    target = workspace.target
+    if state.target is None or state.target == target:
+        return
+    raise TargetMismatch(
+        f"{workspace.state_path}: this state belongs to {_named(state.target)}, not to {_named(target)}",
+        hint="Use the state of this target (--env NAME gives each environment its own), or correct region or account.",
+    )
+
+
+def _named(target: Target) -> str:
+    return target.base_url + (f" (account {target.account})" if target.account else "")
+
+
+def approvals(options: argparse.Namespace) -> Approvals:
+    """Return what was approved on the command line."""
+    return Approvals(options.allow_releases, options.allow_dispatches, options.allow_empty)

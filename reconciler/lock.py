@@ -1,0 +1,111 @@
+"""One writer at a time: an OS lock beside the state, and who holds it.
+
+The lock is the kernel's (flock), so a process that died holds none. The file stays: removing it would let two
+processes hold locks on two files of the same name. It is no part of the state and not to be committed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import getpass
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from reconciler.errors import StateError, StateLocked
+from reconciler.times import stamp
+
+_POLL: Final = 0.1
+_JOB_URLS: Final = ("RECONCILER_JOB_URL", "CI_JOB_URL", "BUILD_URL")
+
+
+@contextmanager
+def locked(
+    state: Path, command: str, now: datetime, *, timeout: float = 0.0, environment: Mapping[str, str] = os.environ
+) -> Iterator[None]:
+    """Hold the lock of a state; wait at most `timeout` seconds for it.
+
+    Raises StateLocked, naming the owner, if another process holds it, and StateError if there can be no lock.
+    """
+    path = state.with_name(state.name + ".lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"{path}: the lock can't be opened: {error.strerror}") from error
+    try:
+        _acquire(descriptor, path, timeout)
+        _write_owner(descriptor, command, now, environment)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, path: Path, timeout: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    deadline = monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.EACCES, errno.EINTR}:
+                raise StateError(
+                    f"{path}: this file system has no locks: {error.strerror}",
+                    hint="Keep the state on a local disk: without a lock two runs could double everything.",
+                ) from error
+            if monotonic() >= deadline:
+                raise StateLocked(
+                    f"the state is locked by {_owner(path)}",
+                    hint="Wait until it is done, or use --lock-timeout SECONDS to wait for it here.",
+                ) from error
+            time.sleep(_POLL)
+        else:
+            return
+
+
+def _write_owner(descriptor: int, command: str, now: datetime, environment: Mapping[str, str]) -> None:
+    owner = {
+        "user": _user(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "command": command,
+        "since": stamp(now),
+        "job": job_url(environment),
+    }
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, orjson.dumps(owner) + b"\n", 0)
+    except OSError as error:
+        # The lock itself is held; only the courtesy to others fails. A full disk shows when the state is saved.
+        sys.stderr.write(f"warning: the lock's owner can't be written: {error.strerror}\n")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def job_url(environment: Mapping[str, str]) -> str | None:
+    """Return the URL of the CI job we run in, where the environment tells one (GitHub, GitLab, Jenkins)."""
+    if all(name in environment for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")):
+        server, repository, run = (environment[f"GITHUB_{name}"] for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
+        return f"{server}/{repository}/actions/runs/{run}"
+    return next((environment[name] for name in _JOB_URLS if environment.get(name)), None)
+
+
+def _owner(path: Path) -> str:
+    try:
+        owner = orjson.loads(path.read_bytes())
+        job = f", {owner['job']}" if owner["job"] else ""
+        return f"{owner['user']}@{owner['host']}, pid {owner['pid']}, `{owner['command']}`, since {owner['since']}{job}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,114 @@
+"""A plan as JSON for scripts: `format_version` 1 (docs/plan.md describes every key).
+
+Pure. Digests stay out (phone numbers can be guessed from them), and so does every sensitive value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from reconciler.diff import FieldChange, Secrecy
+from reconciler.errors import Problem
+from reconciler.guard import Refusal
+from reconciler.plan import Action, Change, Plan, Side, Step
+
+FORMAT_VERSION: Final = 1
+
+
+def plan_json(plan: Plan, refusals: Sequence[Refusal], warnings: Sequence[Problem] = ()) -> str:
+    """Return the plan as an indented ASCII JSON document, newline included."""
+    return to_json(
+        {
+            "format_version": FORMAT_VERSION,
+            "target": {"base_url": plan.target.base_url, "account": plan.target.account} if plan.target else None,
+            "state": {"lineage": plan.lineage, "serial": plan.serial, "open": plan.open},
+            "summary": {
+                **{action.value: plan.counts().get(action, 0) for action in Action},
+                "unchanged": plan.unchanged,
+                "declared": plan.declared,
+            },
+            "changes": [_change(change) for change in plan.changes],
+            "refusals": [
+                {
+                    "code": refusal.code,
+                    "message": refusal.message,
+                    "override": refusal.override or None,
+                    "hint": refusal.hint or None,
+                }
+                for refusal in refusals
+            ],
+            "warnings": [problem_object(warning) for warning in warnings],
+        }
+    )
+
+
+def problems_json(problems: Sequence[Problem]) -> str:
+    """Return what `validate --format json` prints."""
+    errors = sum(not problem.warning for problem in problems)
+    return to_json(
+        {
+            "format_version": FORMAT_VERSION,
+            "valid": errors == 0,
+            "problems": [problem_object(problem) for problem in problems],
+        }
+    )
+
+
+def to_json(value: object) -> str:
+    """Return indented JSON in ASCII, so that nothing declared can act on a terminal."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def problem_object(problem: Problem) -> dict[str, Any]:
+    """Return a problem as documented; a `line` of 0 is the file as a whole."""
+    return {
+        "severity": "warning" if problem.warning else "error",
+        "code": problem.code,
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "message": problem.message,
+        "hint": problem.hint or None,
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "action": change.action.value,
+        "address": change.address,
+        "reason": change.reason.value,
+        "attempt": change.attempt,
+        "last_failure": change.failure or None,
+        "follows": list(change.follows),
+        "before": _side(change.before),
+        "after": _side(change.after),
+        "fields": [_field(field) for field in change.diff],
+        "requests": [_step(step) for step in change.steps],
+    }
+
+
+def _side(side: Side | None) -> dict[str, Any] | None:
+    if side is None:
+        return None
+    return {
+        "provider": side.provider,
+        "file": side.source,
+        "line": side.line or None,
+        "prevent_release": side.prevent_release,
+    }
+
+
+def _field(field: FieldChange) -> dict[str, Any]:
+    return {
+        "field": field.field,
+        "before": field.before,
+        "after": field.after,
+        "sensitive": field.secrecy is not Secrecy.OPEN,
+        "maybe_changed": field.secrecy is Secrecy.MAYBE_CHANGED,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"kind": step.kind.value, "provider": step.provider, "requestid": step.requestid, "resend": step.resend}

@@ -1,0 +1,89 @@
+"""What became of an apply, as text: what failed and why it can be tried again, what is unknown, and the counts.
+
+Pure: returns strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.render.escape import visible
+from reconciler.render.words import count, times
+from reconciler.report import Report
+from reconciler.state import Failed, Kind, Pending
+
+_SHOWN = 50
+
+
+def report_text(report: Report) -> str:
+    """Return the closing text of an apply."""
+    blocks = [list(_problems(report)), list(_failed(report)), list(_unknown(report)), list(_unsent(report))]
+    return "\n\n".join(["\n".join(block) for block in blocks if block] + [_closing(report)]) + "\n"
+
+
+def _problems(report: Report) -> Iterator[str]:
+    for problem in report.problems:
+        yield f"Problem: {visible(problem)}"
+    if report.interrupted:
+        yield "Interrupted: calls in flight were waited for, nothing else was sent, and all is saved."
+
+
+def _failed(report: Report) -> Iterator[str]:
+    if not report.failed:
+        return
+    yield f"Failed: {count(len(report.failed), 'request')}. The next apply tries again, under new requestids."
+    for requestid, failure in report.failed[:_SHOWN]:
+        yield from _failure(requestid, failure)
+    yield from _more(len(report.failed))
+
+
+def _failure(requestid: str, failure: Failed) -> Iterator[str]:
+    again = f" (failed {times(failure.attempts)} in a row)" if failure.attempts > 1 else ""
+    yield f"  {failure.action:<9} {visible(failure.address)}{again}   {visible(failure.source)}"
+    yield f"            {visible(failure.reason)}"
+    yield f"            requestid {requestid}"
+
+
+def _unknown(report: Report) -> Iterator[str]:
+    if not report.unknown:
+        return
+    yield (
+        f"Unknown: {count(len(report.unknown), 'request')} may or may not have been processed. "
+        "The next apply settles it, under the same requestids."
+    )
+    yield from _links(report.unknown)
+
+
+def _unsent(report: Report) -> Iterator[str]:
+    if not report.unsent:
+        return
+    yield f"Not sent: {count(len(report.unsent), 'request')}. The next apply sends what is still wanted."
+    yield from _links(report.unsent)
+
+
+def _links(links: tuple[tuple[str, Pending], ...]) -> Iterator[str]:
+    for requestid, link in links[:_SHOWN]:
+        yield f"  {link.kind:<9} {visible(link.address)}   requestid {requestid}"
+        if link.held:
+            yield f"            {visible(link.held)}; look it up, then:"
+            yield f"            reconciler state resolve {visible(link.address)} --as applied|not-applied"
+    yield from _more(len(links))
+
+
+def _more(number: int) -> Iterator[str]:
+    if number > _SHOWN:
+        yield f"  and {number - _SHOWN} more: `reconciler state list` shows them all"
+
+
+def _closing(report: Report) -> str:
+    done = report.succeeded
+    parts = [
+        f"{done[Kind.DISPATCH]} dispatched",
+        f"{done[Kind.RELEASE] + done[Kind.TOLERANT]} released",
+        f"{len(report.failed)} failed",
+    ]
+    if report.unknown:
+        parts.append(f"{len(report.unknown)} unknown")
+    if report.unsent:
+        parts.append(f"{len(report.unsent)} not sent")
+    return f"Applied: {', '.join(parts)}. State serial {report.state.serial}, {len(report.state.interactions)} open."

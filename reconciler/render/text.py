@@ -1,0 +1,226 @@
+"""A plan as text for a terminal or a log: symbols first, so that it reads without colour.
+
+Pure: returns strings. Colour is asked for by the caller; nothing declared reaches the terminal unescaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
+from unicodedata import east_asian_width
+
+from reconciler.diff import FieldChange, Secrecy
+from reconciler.guard import Refusal
+from reconciler.plan import Action, Change, Plan, Reason, Step
+from reconciler.render.escape import visible
+from reconciler.render.words import summary, times
+from reconciler.state import Kind
+
+SYMBOLS: Final = {
+    Action.DISPATCH: "+",
+    Action.RELEASE: "-",
+    Action.REPLACE: "-/+",
+    Action.SETTLE: "~",
+    Action.FORGET: "x",
+    Action.HOLD: "!",
+    Action.DRIFT: "·",
+    Action.RECORD: "·",
+}
+_COLOURS: Final = {
+    Action.DISPATCH: "32",
+    Action.RELEASE: "31",
+    Action.REPLACE: "33",
+    Action.SETTLE: "35",
+    Action.FORGET: "2",
+    Action.HOLD: "1;31",
+    Action.DRIFT: "36",
+    Action.RECORD: "2",
+}
+_PLAIN_REASONS: Final = frozenset({Reason.NOT_OPEN, Reason.UNDECLARED, Reason.CHANGED, Reason.LOCAL})
+_STEPS: Final = {
+    (Kind.DISPATCH, False): "dispatch as declared now",
+    (Kind.DISPATCH, True): "send the same dispatch again, under its requestid",
+    (Kind.RELEASE, False): "release",
+    (Kind.RELEASE, True): "send the same release again, under its requestid",
+    (Kind.BURN, True): "burn the requestid of the earlier dispatch, by a release under it",
+    (Kind.TOLERANT, False): "release, in case it is open",
+    (Kind.TOLERANT, True): "send the release again, in case it is open",
+}
+_INDENT: Final = 8
+
+
+def plan_text(
+    plan: Plan,
+    refusals: Sequence[Refusal],
+    *,
+    width: int = 80,
+    colour: bool = False,
+    values: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> str:
+    """Return the whole plan: a header, every change, the guards that stand against it, and the counts.
+
+    `values` are the sensitive values to show, by address and field: for a terminal, where somebody asked for them.
+    """
+    paint = _Paint(colour)
+    shown_changes = [change for change in plan.changes if change.action is not Action.RECORD]
+    blocks = ["\n".join(_change(change, width, paint, values.get(change.address, {}))) for change in shown_changes]
+    parts = [_header(plan), *(["\n".join(blocks)] if blocks else [])]
+    if refusals:
+        parts.append("\n".join(paint.bold(line) for line in refusal_lines(refusals)))
+    return "\n\n".join([*parts, summary(plan)]) + "\n"
+
+
+class _Paint:
+    """Colour, or none."""
+
+    def __init__(self, colour: bool) -> None:  # noqa: FBT001  # a private switch with one meaning
+        self._colour = colour
+
+    def __call__(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+    def bold(self, text: str) -> str:
+        return self(text, "1")
+
+
+def _header(plan: Plan) -> str:
+    where = visible(plan.target.base_url) if plan.target else "no target"
+    account = f" ({visible(plan.target.account)})" if plan.target and plan.target.account else ""
+    return f"reconciler · {where}{account} · state serial {plan.serial}, {plan.open} open"
+
+
+def refusal_lines(refusals: Sequence[Refusal]) -> Iterator[str]:
+    """Yield what each guard says, with its override."""
+    for refusal in refusals:
+        yield f"Refused: {visible(refusal.message)}."
+        if refusal.override:
+            yield f"  To allow exactly this: {refusal.override}"
+        if refusal.hint:
+            yield f"  {visible(refusal.hint)}"
+
+
+def _change(change: Change, width: int, paint: _Paint, values: Mapping[str, str]) -> Iterator[str]:
+    head = f"{SYMBOLS[change.action]} {change.action}".ljust(11)
+    note = f"   {attempt}" if (attempt := _attempt(change)) else ""
+    left, place = f"  {head} {visible(change.address)}{note}", _place(change)
+    painted = paint(left[:13], _COLOURS[change.action]) + left[13:]
+    gap = width - columns(left) - columns(place)
+    if gap >= 2:  # noqa: PLR2004  # two spaces set the place apart
+        yield painted + " " * gap + place
+    else:
+        yield painted
+        yield " " * max(_INDENT, width - columns(place)) + place
+    yield from _details(change, width, values)
+
+
+def _place(change: Change) -> str:
+    was = "" if change.after and change.after.line else "was "
+    return visible(was + change.place) if change.place else ""
+
+
+def _attempt(change: Change) -> str:
+    return f"attempt {change.attempt}: failed {times(change.attempt - 1)}" if change.attempt > 1 else ""
+
+
+def _details(change: Change, width: int, values: Mapping[str, str]) -> Iterator[str]:
+    if change.reason not in _PLAIN_REASONS:
+        yield from _wrapped("", visible(str(change.reason)), width, 0)
+    if change.failure and change.reason is Reason.GIVEN_UP:
+        yield from _wrapped("", f"last answer: {visible(change.failure)}", width, 0)
+    if change.action is Action.SETTLE:
+        for number, step in enumerate(change.steps, start=1):
+            yield from _wrapped("", f"{number}. {_step(step)}", width, 0)
+    if change.action is Action.HOLD:
+        yield from _wrapped("", _resolve(change), width, 0)
+    size = max((columns(visible(field.field)) for field in change.diff), default=0)
+    for field in change.diff:
+        yield from _field(field, width, max(10, size), bare=change.before is None)
+        if field.secrecy is not Secrecy.OPEN and field.field in values:
+            yield from _wrapped("", f"declared: {visible(values[field.field])}", width, max(10, size))
+
+
+def _step(step: Step) -> str:
+    return _STEPS[step.kind, step.resend]
+
+
+def _resolve(change: Change) -> str:
+    return f"look it up, then: reconciler state resolve {visible(change.address)} --as applied|not-applied"
+
+
+def _field(change: FieldChange, width: int, size: int, *, bare: bool) -> Iterator[str]:
+    name = visible(change.field)
+    if change.secrecy is not Secrecy.OPEN:
+        yield from _wrapped(name, _secret(change, bare=bare), width, size)
+    elif change.before is None:
+        yield from _wrapped(name, ("" if bare else "+ ") + shown(change.after), width, size)
+    elif change.after is None:
+        yield from _wrapped(name, "- " + shown(change.before), width, size)
+    else:
+        both = f"{shown(change.before)} → {shown(change.after)}"
+        if columns(both) <= width - _INDENT - size - 1:
+            yield from _wrapped(name, both, width, size)
+        else:
+            yield from _wrapped(name, "- " + shown(change.before), width, size)
+            yield from _wrapped("", "+ " + shown(change.after), width, size)
+
+
+def _secret(change: FieldChange, *, bare: bool) -> str:
+    if change.secrecy is Secrecy.MAYBE_CHANGED:
+        return "(sensitive, changed)"
+    if bare or (change.before is not None and change.after is not None):
+        return "(sensitive)"
+    return "(sensitive, added)" if change.before is None else "(sensitive, removed)"
+
+
+def shown(value: object) -> str:
+    """Return one of the API's values as a reader would say it, escaped."""
+    if isinstance(value, dict):
+        return _shown_object(value)
+    if isinstance(value, list):
+        return ", ".join(shown(item) for item in value)
+    return visible(str(value))
+
+
+def _shown_object(value: dict[str, object]) -> str:
+    if "name" in value:
+        expiry = value.get("expiryafter")
+        suffix = "" if expiry is None else " (optional)" if expiry == 0 else f" (expires after {expiry})"
+        return visible(str(value["name"])) + suffix
+    text = visible(str(value.get("value", "(sensitive)")))
+    return f'"{visible(str(value["label"]))}" {text}' if "label" in value else text
+
+
+def _wrapped(name: str, text: str, width: int, size: int) -> Iterator[str]:
+    """Yield lines of at most `width` columns: the name, then the text, none of it left out."""
+    lead = " " * _INDENT + (name + " " * (size - columns(name)) + " " if size else "")
+    room = max(20, width - columns(lead))
+    first, *rest = list(_cut(text, room)) or [""]
+    yield (lead + first).rstrip()
+    for line in rest:
+        yield " " * columns(lead) + line
+
+
+def _cut(text: str, room: int) -> Iterator[str]:
+    while columns(text) > room:
+        at = _fitting(text, room)
+        space = text.rfind(" ", 0, at)
+        # Break at a space if one is near the end of the line, else in the middle of a long word.
+        at = space if space > at // 2 else at
+        yield text[:at]
+        text = text[at:].lstrip(" ")
+    yield text
+
+
+def _fitting(text: str, room: int) -> int:
+    used = 0
+    for index, character in enumerate(text):
+        used += 2 if east_asian_width(character) in "WF" else 1
+        if used > room:
+            return index
+    return len(text)
+
+
+def columns(text: str) -> int:
+    """Return how many terminal columns the text takes."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(character) in "WF" else 1 for character in text)

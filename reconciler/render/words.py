@@ -1,0 +1,41 @@
+"""Counts as words, said the same way in every rendering."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reconciler.plan import Action, Plan
+
+_VERBS: Final = {
+    Action.DISPATCH: "to dispatch",
+    Action.REPLACE: "to replace",
+    Action.RELEASE: "to release",
+    Action.SETTLE: "to settle",
+    Action.FORGET: "to forget",
+    Action.HOLD: "held",
+    Action.DRIFT: "drifted",
+}
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 request` or `2 requests`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def times(number: int) -> str:
+    """Return `once`, `twice` or `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+def counted(plan: Plan) -> list[str]:
+    """Return `2 to dispatch` and so on, for the actions that the plan has."""
+    counts = plan.counts()
+    return [f"{counts[action]} {verb}" for action, verb in _VERBS.items() if action in counts]
+
+
+def summary(plan: Plan) -> str:
+    """Return the plan's closing line."""
+    counts = counted(plan)
+    if not counts:
+        return f"No changes: {count(plan.open, 'interaction')} open, as declared."
+    return f"Plan: {', '.join(counts)}; {plan.unchanged} unchanged."
