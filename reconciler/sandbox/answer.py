@@ -1,0 +1,69 @@
+"""What the sandbox answers, and its bytes on the wire. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+
+_MESSAGES: Final = {413: "Payload Too Large", 417: "Request size limit exceeded"}
+_NO_BODY: Final = frozenset({204, 304})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer.
+
+    `missing`: bytes that Content-Length promises beyond the body; the connection is closed after the body.
+    `spread`: seconds over which the body is sent, a byte at a time.
+    """
+
+    status: int
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+    missing: int = 0
+    spread: float = 0.0
+
+    @property
+    def content(self) -> bytes:
+        """The body as it is sent: none with a status that has none."""
+        return b"" if self.status in _NO_BODY else self.body
+
+    @property
+    def head(self) -> bytes:
+        """The status line and the headers, up to and including the empty line."""
+        lines = [f"HTTP/1.1 {self.status} {phrase(self.status)}"]
+        if self.status not in _NO_BODY:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(self.body) + self.missing}"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        if self.missing:
+            lines.append("Connection: close")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """No answer: the connection is closed, or reset (SO_LINGER 0)."""
+
+    reset: bool = True
+
+
+def phrase(status: int) -> str:
+    """Return the reason phrase of a status; an empty one if it has none."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def json_answer(value: Any, status: int = 200) -> Answer:
+    """Return an answer that carries `value` as JSON."""
+    return Answer(status, orjson.dumps(value))
+
+
+def message_answer(status: int, message: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """Return `{"message": …}` with the status [D]; without a message, the documented one or the reason phrase."""
+    text = message if message is not None else _MESSAGES.get(status, phrase(status))
+    return Answer(status, orjson.dumps({"message": text}), headers)

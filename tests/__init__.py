@@ -1,0 +1,1 @@
+"""The tests; docs/development.md tells what is where."""
