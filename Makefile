@@ -1,0 +1,54 @@
+# The one list of commands, for people and CI. `make` alone shows it.
+# What they need is installed into .venv, from pyproject.toml, with any Python from 3.11 on.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test lint format cassettes golden wheel clean
+
+help:
+	@echo "make demo       plan, apply, edit, fail and retry, against the sandbox"
+	@echo "make test       all tests"
+	@echo "make lint       ruff, its formatter, mypy"
+	@echo "make format     let ruff mend and format"
+	@echo "make cassettes  record tests/cassettes anew, from the sandbox"
+	@echo "make golden     write the expected outputs anew; look at the difference before you commit it"
+	@echo "make wheel      build the wheel into dist/"
+	@echo "make clean      remove what make made"
+
+$(READY): pyproject.toml reconciler/__init__.py
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
+
+test: $(READY)
+	$(PYTEST) -n 2 --dist worksteal
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+cassettes: $(READY)
+	rm -rf cassettes/*
+	$(PYTEST) tests/cassettes --record-mode=once -p no:xdist
+
+golden: $(READY)
+	UPDATE_GOLDEN=1 $(PYTEST) -q
+
+wheel: $(READY)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,47 @@
+"""Fixtures that more than one test module uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from reconciler.sandbox import SandboxServer
+from tests.cli import Workplace, clean_environment
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _no_configuration_from_outside() -> Iterator[None]:
+    """Whatever the machine's environment says of reconciler or of CI, tests don't see it."""
+    with mock.patch.dict(os.environ, clean_environment(), clear=True):
+        yield
+
+
+@pytest.fixture
+def server() -> Iterator[SandboxServer]:
+    """Give a sandbox over real HTTP, in a thread of this process."""
+    with SandboxServer() as running:
+        yield running
+
+
+@pytest.fixture
+def place(tmp_path: Path, server: SandboxServer) -> Workplace:
+    """Give an initialised folder whose configuration points to the server."""
+    place = Workplace(tmp_path, connection(server))
+    assert place.run("init").code == 0
+    (tmp_path / "interactions" / "example.yaml").unlink()
+    return place
+
+
+def connection(server: SandboxServer) -> dict[str, str]:
+    """Return the environment that points to a server."""
+    return {
+        "RECONCILER_BASE_URL": server.base_url,
+        "RECONCILER_CLIENT_ID": "tester",
+        "RECONCILER_CLIENT_SECRET": "planted-secret",
+    }
