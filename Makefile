@@ -13,7 +13,7 @@ help:
 	@echo "make test       all tests"
 	@echo "make lint       ruff, its formatter, mypy"
 	@echo "make format     let ruff mend and format"
-	@echo "make cassettes  record tests/cassettes anew, from the sandbox"
+	@echo "make cassettes  record cassettes/ anew, from the sandbox"
 	@echo "make golden     write the expected outputs anew; look at the difference before you commit it"
 	@echo "make wheel      build the wheel into dist/"
 	@echo "make clean      remove what make made"

@@ -37,8 +37,10 @@ def refusal(data: bytes) -> Refusal | None:
 
 def position(text: str, offset: int) -> tuple[int, int]:
     """Return line and column, from 1, of the character at `offset`."""
-    breaks = list(_BREAK.finditer(text, 0, offset))
-    return len(breaks) + 1, offset - (breaks[-1].end() if breaks else 0) + 1
+    line, start = 1, 0
+    for found in _BREAK.finditer(text, 0, offset):
+        line, start = line + 1, found.end()
+    return line, offset - start + 1
 
 
 def _wide(data: bytes) -> Refusal | None:

@@ -7,6 +7,7 @@ messages and positions are the better ones; the values are built by the same `Bu
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,6 +26,7 @@ from reconciler.validate import Rules, validate
 JUDGED_BYTES: Final = 256 * 1024
 """The largest file that the pure parser judges: it reads about 100 KB a second, and has to end."""
 _MAX_TAG_DIRECTIVES: Final = 16
+_FLOW_KEY: Final = re.compile(rb"(?<![^\s\[{,])\?(?=[^\s,\[\]{}])").search
 _LIBYAML: Final = (0, 2, 5)
 
 
@@ -73,12 +75,12 @@ def parse(data: bytes, name: str) -> Parsed:
     if (refused := refusal(data)) is not None:
         return Parsed(problems=[Problem(name, *refused)])
     if data.count(b"%TAG") > _MAX_TAG_DIRECTIVES:  # libyaml compares each with every other
-        return Parsed(problems=[Problem(name, 0, 0, "tag", "tags and %TAG lines are not allowed", "remove them")])
+        return Parsed(problems=[Problem(name, 1, 1, "tag", "tags and %TAG lines are not allowed", "remove them")])
     libyaml = _libyaml()
     if libyaml is None:
         return parse_pure(data, name)
     parser_class, error_class, kinds = libyaml
-    builder = Builder(parser_class(data).get_event, kinds, name)
+    builder = Builder(_checked(parser_class(data).get_event, data), kinds, name)
     try:
         return builder.build()
     except error_class as error:
@@ -101,11 +103,28 @@ def parse_pure(data: bytes, name: str) -> Parsed:
         events.SequenceEndEvent,
     )
     stream = _joined(YAML(typ="safe", pure=True).parse(data.decode()), events.ScalarEvent)
-    builder = Builder(lambda: next(stream, None), kinds, name)
+    builder = Builder(_checked(lambda: next(stream, None), data), kinds, name)
     try:
         return builder.build()
     except Exception as error:  # noqa: BLE001 - ruamel.yaml raises ValueError, IndexError and others on broken input
         return _unreadable(builder, error, name)
+
+
+def _checked(get_event: Callable[[], Any], data: bytes) -> Callable[[], Any]:
+    """Return `get_event`, refusing what both parsers misread: `{?a: 1}` as a key `a` without its question mark."""
+    if b"?" not in data or not _FLOW_KEY(data):
+        return get_event
+    text = data.decode()
+
+    def checked() -> Any:
+        event = get_event()
+        index = event.start_mark.index if event is not None else 0
+        if index and text[index - 1] == "?" and hasattr(event, "anchor"):
+            message, hint = "a plain value can't start with '?' between brackets", "write it in quotes"
+            raise Refused(event.start_mark, "yaml-syntax", message, hint)
+        return event
+
+    return checked
 
 
 @cache

@@ -59,7 +59,7 @@ def describe(value: object) -> str:
 
 
 _KINDS: Final[tuple[tuple[type, str], ...]] = (
-    (bool, "true or false"),  # before int, of which it is a kind
+    (bool, "a boolean"),  # before int, of which it is a kind
     (int, "an integer"),
     (float, "a number with a fraction or exponent"),
     (str, "a string"),

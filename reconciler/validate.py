@@ -152,9 +152,15 @@ class _Checker:
             address = self._address(item, index) if identities or not _misspelt(item, "externalid", "once") else None
             if address is not None:
                 self.checked.claims.append((address, place))
-        self._linkeddata(item, ("interactions", index))
-        if self._sound and not _misspelt(item, "route"):
-            self._route(merge(self._base, item), index)
+        path = ("interactions", index)
+        self._linkeddata(item, path)
+        if self._sound:
+            whole = merge(self._base, {name: item[name] for name in item if (*path, name) not in self._broken})
+            if (*path, "route") in self._broken or _misspelt(item, "route"):
+                whole["route"] = ""  # it was told of, or will be found, there
+            if (*path, "lifecycle") in self._broken:
+                whole.pop("lifecycle", None)  # what the default says may be what is overridden
+            self._completeness(whole, index)
 
     def _interaction(self, item: dict[str, Any], index: int, place: Place) -> None:
         before = len(self.checked.problems)
@@ -253,7 +259,7 @@ class _Checker:
     def _on_change(self, path: Path, whole: dict[str, Any], change: str) -> None:
         if change == "again" and "externalid" in whole:
             message, hint = "on_change 'again' is for `once` interactions only", "use replace or keep"
-        elif change == "replace" and "externalid" not in whole:
+        elif change == "replace" and "once" in whole:
             message, hint = (
                 "on_change 'replace' needs an externalid: without one nothing can be released",
                 "use keep or again",

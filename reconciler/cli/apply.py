@@ -9,66 +9,122 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from reconciler import statefile
 from reconciler.answers import Answer
 from reconciler.apply import Options, Sender, Shell, apply
 from reconciler.batch import Invocation
 from reconciler.cli.console import Console, ProgressLine
-from reconciler.cli.plan import show
+from reconciler.cli.output import render
+from reconciler.cli.plan import revealed
+from reconciler.cli.show import read_plan
 from reconciler.cli.signals import interruptible
-from reconciler.cli.workspace import Workspace, approvals, check_target, declarations_or_none, new_state, open_workspace
-from reconciler.errors import ExitCode, GuardRefusal, ReconcilerError, StateMissing, UsageError
+from reconciler.cli.workspace import (
+    Workspace,
+    approvals,
+    check_target,
+    declarations_or_none,
+    named,
+    new_state,
+    open_workspace,
+)
+from reconciler.errors import (
+    ExitCode,
+    GuardRefusal,
+    PlanFileError,
+    ReconcilerError,
+    StalePlan,
+    StateMissing,
+    UsageError,
+)
 from reconciler.guard import refusals
-from reconciler.intent import intend
+from reconciler.intent import Intent, intend
 from reconciler.lock import locked
 from reconciler.pace import Brake
 from reconciler.plan import Plan
+from reconciler.planfile import SavedPlan, differences, fingerprint
 from reconciler.planner import plan as make_plan
 from reconciler.render.report import report_text
+from reconciler.render.stale import stale_text
+from reconciler.render.words import count
 from reconciler.statefile import Found, StateFile
 from reconciler.times import stamp
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
-    """Bring about what is declared."""
-    if not options.auto_approve and not console.can_ask:
+    """Bring about what is declared, or exactly what a saved plan says."""
+    if not options.auto_approve and not options.plan and not console.can_ask:
         raise UsageError(
             "without a terminal, nobody can approve the plan",
             hint="Use --auto-approve, or apply a plan that was saved and reviewed.",
         )
     workspace = open_workspace(options, console)
+    saved = read_plan(Path(options.directory or ".") / options.plan) if options.plan else None
+    if saved:
+        _require_same_place(saved.plan, workspace)
     _prepare_folder(workspace)
     with locked(workspace.state_path, "apply", datetime.now(UTC), timeout=options.lock_timeout):
-        return _run_locked(workspace, options, console)
+        return _run_locked(workspace, saved, options, console)
 
 
-def _run_locked(workspace: Workspace, options: argparse.Namespace, console: Console) -> ExitCode:
+def _run_locked(
+    workspace: Workspace, saved: SavedPlan | None, options: argparse.Namespace, console: Console
+) -> ExitCode:
     store = StateFile(workspace.state_path)
     found = _read_or_create(workspace, store, options, console)
     declarations, no_path = declarations_or_none(workspace, console, reveal=options.show_sensitive)
-    now, state = datetime.now(UTC), found.state
-    plan = make_plan(declarations.interactions, state, workspace.policy, now, workspace.target)
-    refused = (*no_path, *refusals(plan, workspace.limits, approvals(options)))
-    show(plan, refused, declarations, options, console)
+    now = datetime.now(UTC)
+    plan = make_plan(declarations.interactions, found.state, workspace.policy, now, workspace.target)
+    approved = approvals(options, saved.approvals if saved else None)
+    refused = (*no_path, *refusals(plan, workspace.limits, approved))
+    shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
+    console.out(render(shown, "text", console, revealed(plan, declarations, options, console)))
+    if saved:
+        _require_same_plan(saved.plan, plan, console)
     if refused:
-        raise GuardRefusal(
-            f"refused by a guard: {'; '.join(refusal.message for refusal in refused)}. Nothing was sent."
-        )
+        raise GuardRefusal(f"refused by {count(len(refused), 'guard')}; nothing was sent.")
     if not plan.writes and not found.left_over:
-        return _nothing_to_do(plan)
-    if plan.changed and not _approved(options, console):
+        return ExitCode.UNKNOWN if plan.held else ExitCode.DONE
+    if plan.changed and not (saved or _approved(options, console)):
         raise ReconcilerError("declined; nothing was sent.")
     desired = {interaction.address: interaction for interaction in declarations.interactions}
     store.back_up()
-    intent = intend(plan, desired, state, stamp(now), workspace.target)
-    with _sender(workspace, needed=plan.sends) as sender:
-        brake = Brake()
+    return _carry_out(intend(plan, desired, found.state, stamp(now), workspace.target), plan, store, workspace, console)
+
+
+def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspace, console: Console) -> ExitCode:
+    brake = Brake()
+    with _sender(workspace, needed=plan.sends) as sender, interruptible(brake, console):
         shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
-        with interruptible(brake, console):
-            report = apply(intent, _options(workspace), shell)
-    console.out("\n" + report_text(report) if plan.changed else report_text(report))
+        report = apply(intent, _options(workspace), shell)
+    console.out("\n" + report_text(report))
     return report.exit_code
+
+
+def _require_same_place(plan: Plan, workspace: Workspace) -> None:
+    """Raise PlanFileError if the plan was made for another API or account."""
+    if plan.target != workspace.target:
+        made_for = named(plan.target) if plan.target else "no target"
+        raise PlanFileError(
+            f"this plan was made for {made_for}, not for {named(workspace.target)}",
+            hint="Apply it where it was made for: the same region, account, --env and --sandbox.",
+        )
+
+
+def _require_same_plan(then: Plan, now: Plan, console: Console) -> None:
+    """Raise PlanFileError for the plan of another state, StalePlan if it would be another plan now."""
+    if then.lineage != now.lineage:
+        raise PlanFileError(
+            f"this plan was made from a state of lineage {then.lineage}; the state here has {now.lineage}",
+            hint="Use the state that it was made from, or plan anew.",
+        )
+    if fingerprint(then) != fingerprint(now):
+        console.out("\n" + stale_text(differences(then, now), width=console.width))
+        raise StalePlan(
+            "the saved plan is stale: it is not what would be done now; nothing was sent.",
+            hint="Plan anew, and have that reviewed.",
+        )
 
 
 def _prepare_folder(workspace: Workspace) -> None:
@@ -88,10 +144,6 @@ def _read_or_create(workspace: Workspace, store: StateFile, options: argparse.Na
         return Found(state, left_over=False)
     check_target(found.state, workspace)
     return found
-
-
-def _nothing_to_do(plan: Plan) -> ExitCode:
-    return ExitCode.UNKNOWN if plan.held else ExitCode.DONE
 
 
 def _approved(options: argparse.Namespace, console: Console) -> bool:

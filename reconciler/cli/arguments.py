@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
-    for add in (_init, _validate, _plan, _apply, _state, _sandbox):
+    for add in (_init, _validate, _plan, _show, _apply, _state, _sandbox):
         add(commands)
     return top
 
@@ -111,8 +111,15 @@ def _plan(commands: Any) -> None:
         action="store_true",
         help="5 if a guard refuses, 2 if anything would be sent, 7 if something is held, else 0",
     )
+    parser.add_argument("--out", metavar="FILE", help="save the plan, with its approvals, to apply exactly this")
     _approvals(parser)
     _show_sensitive(parser)
+
+
+def _show(commands: Any) -> None:
+    parser = _command(commands, "show", "show", "show a saved plan")
+    parser.add_argument("plan", metavar="PLAN", help="a file that `plan --out` wrote")
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
 
 
 def _apply(commands: Any) -> None:
@@ -126,6 +133,7 @@ def _apply(commands: Any) -> None:
         after a failure, an interruption or a crash: nothing is lost or doubled.
         """,
     )
+    parser.add_argument("plan", metavar="PLAN", nargs="?", help="apply exactly this saved plan; exit 3 if it is stale")
     parser.add_argument("--auto-approve", action="store_true", help="do not ask; needed where there is no terminal")
     parser.add_argument("--new-state", action="store_true", help="start with an empty state where there is none")
     _lock_timeout(parser)

@@ -1,71 +1,81 @@
-"""`reconciler plan`: read, compare, show. Sends and writes nothing, and needs no lock or credentials."""
+"""`reconciler plan`: read, compare, show. Sends nothing, and needs no lock or credentials."""
 
 from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 
+from reconciler import planfile
 from reconciler.cli.console import Console
+from reconciler.cli.output import render, write_file
 from reconciler.cli.workspace import (
     Workspace,
     approvals,
     declarations_or_none,
     new_state,
     open_workspace,
-    read_state_or_new,
+    read_state,
+    start_sandbox_state,
 )
 from reconciler.diff import linked_values
 from reconciler.errors import ExitCode, StateMissing
 from reconciler.guard import Refusal, refusals
 from reconciler.load import Declarations
 from reconciler.plan import Plan
+from reconciler.planfile import SavedPlan
 from reconciler.planner import plan as make_plan
-from reconciler.render.machine import plan_json
-from reconciler.render.text import plan_text
 from reconciler.state import State
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
-    """Show what an apply would do."""
+    """Show what an apply would do, and save it where asked to."""
     workspace = open_workspace(options, console)
-    state, no_state = _read_state(workspace, console)
+    state, no_state = _read_state(workspace, options, console)
     declarations, no_path = declarations_or_none(workspace, console, reveal=options.show_sensitive)
     plan = make_plan(declarations.interactions, state, workspace.policy, datetime.now(UTC), workspace.target)
-    refused = (*no_state, *no_path, *refusals(plan, workspace.limits, approvals(options)))
-    show(plan, refused, declarations, options, console)
+    approved = approvals(options)
+    refused = (*no_state, *no_path, *refusals(plan, workspace.limits, approved))
+    saved = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
+    console.out(render(saved, options.format, console, revealed(plan, declarations, options, console)))
+    if options.out:
+        _save(saved, Path(options.directory or ".") / options.out, console)
     return _exit_code(plan, refused) if options.detailed_exitcode else ExitCode.DONE
 
 
-def _read_state(workspace: Workspace, console: Console) -> tuple[State, tuple[Refusal, ...]]:
+def _read_state(
+    workspace: Workspace, options: argparse.Namespace, console: Console
+) -> tuple[State, tuple[Refusal, ...]]:
     """Return the state, or an empty one and the guard that would refuse to apply without."""
     try:
-        return read_state_or_new(workspace)[0], ()
+        return read_state(workspace), ()
     except StateMissing as missing:
+        if workspace.sandbox:
+            return start_sandbox_state(workspace) if options.out else new_state(), ()
+        if options.out:
+            raise
         console.warn(str(missing), missing.hint)
-        refusal = Refusal("no-state", f"{workspace.state_path}: there is no state", "--new-state")
+        refusal = Refusal("no-state", f"{workspace.shown(workspace.state_path)}: there is no state", "--new-state")
         return new_state(), (refusal,)
 
 
-def show(
-    plan: Plan,
-    refused: tuple[Refusal, ...],
-    declarations: Declarations,
-    options: argparse.Namespace,
-    console: Console,
-) -> None:
-    """Print the plan in the format asked for."""
-    if getattr(options, "format", "text") == "json":
-        console.out(plan_json(plan, refused, declarations.warnings))
-        return
-    values = {}
-    if options.show_sensitive and console.terminal:
-        wanted = {change.address for change in plan.changes}
-        values = {
-            interaction.address: linked_values(interaction.request)
-            for interaction in declarations.interactions
-            if interaction.address in wanted
-        }
-    console.out(plan_text(plan, refused, width=console.width, colour=console.colour, values=values))
+def revealed(
+    plan: Plan, declarations: Declarations, options: argparse.Namespace, console: Console
+) -> dict[str, dict[str, str]]:
+    """Return the sensitive values that are declared, by address and field, where a person at a terminal asked."""
+    if not (options.show_sensitive and console.terminal):
+        return {}
+    wanted = {change.address for change in plan.changes}
+    return {
+        interaction.address: linked_values(interaction.request)
+        for interaction in declarations.interactions
+        if interaction.address in wanted
+    }
+
+
+def _save(saved: SavedPlan, path: Path, console: Console) -> None:
+    write_file(path, planfile.encode(saved))
+    console.note(f"Saved. To apply exactly this: reconciler apply {path}")
 
 
 def _exit_code(plan: Plan, refused: tuple[Refusal, ...]) -> ExitCode:

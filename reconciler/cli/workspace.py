@@ -13,11 +13,12 @@ from uuid import uuid4
 from reconciler import config, load, statefile
 from reconciler.cli.console import Console
 from reconciler.config import Settings
-from reconciler.errors import ConfigError, DeclarationError, StateMissing, TargetMismatch
+from reconciler.errors import ConfigError, DeclarationError, TargetMismatch
 from reconciler.guard import Approvals, Limits, Refusal
 from reconciler.load import Declarations
 from reconciler.planner import Policy
 from reconciler.state import State, Target
+from reconciler.statefile import StateFile
 from reconciler.validate import Rules
 
 SANDBOX_URL: Final = "http://sandbox.invalid"
@@ -136,14 +137,12 @@ def read_state(workspace: Workspace) -> State:
     return state
 
 
-def read_state_or_new(workspace: Workspace) -> tuple[State, bool]:
-    """Return the state and whether it is a new, empty one, which only the sandbox may have without being asked."""
-    try:
-        return read_state(workspace), False
-    except StateMissing:
-        if not workspace.sandbox:
-            raise
-        return new_state(), True
+def start_sandbox_state(workspace: Workspace) -> State:
+    """Create the sandbox's state and return it: a plan that is saved must find the same state again."""
+    state = new_state()
+    workspace.sandbox_folder.mkdir(exist_ok=True)
+    StateFile(workspace.state_path).create(state)
+    return state
 
 
 def new_state() -> State:
@@ -157,15 +156,21 @@ def check_target(state: State, workspace: Workspace) -> None:
     if state.target is None or state.target == target:
         return
     raise TargetMismatch(
-        f"{workspace.state_path}: this state belongs to {_named(state.target)}, not to {_named(target)}",
+        f"{workspace.state_path}: this state belongs to {named(state.target)}, not to {named(target)}",
         hint="Use the state of this target (--env NAME gives each environment its own), or correct region or account.",
     )
 
 
-def _named(target: Target) -> str:
+def named(target: Target) -> str:
+    """Return an API and account as a person would say it."""
     return target.base_url + (f" (account {target.account})" if target.account else "")
 
 
-def approvals(options: argparse.Namespace) -> Approvals:
-    """Return what was approved on the command line."""
-    return Approvals(options.allow_releases, options.allow_dispatches, options.allow_empty)
+def approvals(options: argparse.Namespace, stored: Approvals | None = None) -> Approvals:
+    """Return what was approved on the command line, and else what a saved plan carries."""
+    stored = stored or Approvals()
+    return Approvals(
+        stored.releases if options.allow_releases is None else options.allow_releases,
+        stored.dispatches if options.allow_dispatches is None else options.allow_dispatches,
+        stored.empty or options.allow_empty,
+    )

@@ -133,6 +133,11 @@ def _details(change: Change, width: int, values: Mapping[str, str]) -> Iterator[
             yield from _wrapped("", f"{number}. {_step(step)}", width, 0)
     if change.action is Action.HOLD:
         yield from _wrapped("", _resolve(change), width, 0)
+    yield from field_lines(change, width, values)
+
+
+def field_lines(change: Change, width: int, values: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
+    """Yield a change's fields, each as it differs; `values` are sensitive values to show, by field."""
     size = max((columns(visible(field.field)) for field in change.diff), default=0)
     for field in change.diff:
         yield from _field(field, width, max(10, size), bare=change.before is None)

@@ -1,0 +1,28 @@
+"""`reconciler show`: a saved plan, as its reviewer saw it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from reconciler import planfile
+from reconciler.cli.console import Console
+from reconciler.cli.output import render
+from reconciler.errors import ExitCode, PlanFileError
+from reconciler.planfile import SavedPlan
+
+
+def run(options: argparse.Namespace, console: Console) -> ExitCode:
+    """Show a saved plan; needs nothing but the file."""
+    saved = read_plan(Path(options.directory or ".") / options.plan)
+    console.out(render(saved, options.format, console))
+    return ExitCode.DONE
+
+
+def read_plan(path: Path) -> SavedPlan:
+    """Return a saved plan; raises PlanFileError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PlanFileError(f"{path}: the plan can't be read: {error.strerror}") from error
+    return planfile.decode(data, str(path))
