@@ -9,10 +9,8 @@ ReconcilerError          1
 │   └── StateLocked      6   somebody else is writing it
 ├── TargetMismatch       1   the state belongs to another API or account
 ├── GuardRefusal         5   a guard stands against the plan
-├── PlanFileError        1   a saved plan can't be read or trusted
-│   └── StalePlan        3   what it was made from has changed
-├── ApiError             1   the API can't be used: credentials, address, refusal
-└── Interrupted        130   the user or the system asked to stop; the state is saved
+└── PlanFileError        1   a saved plan can't be read or trusted
+    └── StalePlan        3   what it was made from has changed
 """
 
 from __future__ import annotations
@@ -126,13 +124,3 @@ class StalePlan(PlanFileError):
     """What a saved plan was made from has changed since."""
 
     exit_code = ExitCode.STALE_PLAN
-
-
-class ApiError(ReconcilerError):
-    """The API can't be used: wrong credentials, wrong address, or a refusal of everything."""
-
-
-class Interrupted(ReconcilerError):
-    """Asked to stop before anything was sent."""
-
-    exit_code = ExitCode.INTERRUPTED

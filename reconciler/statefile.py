@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from reconciler import journal, stateformat
 from reconciler.errors import StateError, StateMissing
@@ -23,6 +23,10 @@ from reconciler.journal import Record
 from reconciler.state import State
 
 _READS: Final = 100
+WRONG_PATH: Final = (
+    "If this is the first run, make a state: `reconciler init`, or `apply --new-state`. If not, the path is wrong or "
+    "the state was lost: without it everything would be dispatched again."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,13 @@ def read(path: Path) -> Found:
     Raises StateMissing where there is none, StateError for what can't be read or trusted.
     """
     for _ in range(_READS):
-        data, identity = _read_state(path)
-        records = _read_journal(journal_path(path))
-        # A state is replaced before its journal is removed: if it is still the same, the journal belongs to it.
-        if _identity(path) == identity:
+        with _opened(path) as file:
+            data = file.read()
+            records = _read_journal(journal_path(path))
+            # A state is replaced before its journal is removed: if it is still the same, the journal belongs to it.
+            # And no other file can look the same, as long as this one is open.
+            whole = _identity(path) == _look(os.fstat(file.fileno()))
+        if whole:
             state = stateformat.decode(data, str(path))
             folded = journal.fold_left_over(
                 state, journal.decode(records, str(journal_path(path))), str(journal_path(path))
@@ -63,8 +70,8 @@ def read(path: Path) -> Found:
 
 def read_whatever_journal(path: Path) -> tuple[State, bool]:
     """Return the state, and whether a journal that is not its own stands beside it; the holder of the lock may ask."""
-    data, _ = _read_state(path)
-    state = stateformat.decode(data, str(path))
+    with _opened(path) as file:
+        state = stateformat.decode(file.read(), str(path))
     try:
         return read(path).state, False
     except StateMissing:
@@ -73,11 +80,11 @@ def read_whatever_journal(path: Path) -> tuple[State, bool]:
         return state, True
 
 
-def _read_state(path: Path) -> tuple[bytes, tuple[int, int, int]]:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            return file.read(), (status.st_ino, status.st_size, status.st_mtime_ns)
+            yield file
     except FileNotFoundError:
         raise _missing(path) from None
     except OSError as error:
@@ -92,8 +99,7 @@ def _missing(path: Path) -> StateMissing:
         )
     return StateMissing(
         f"{path}: there is no state",
-        hint="If this is the first run, make one: `reconciler init`, or `apply --new-state`. If not, the path is "
-        "wrong or the state was lost: without it everything would be dispatched again.",
+        hint=WRONG_PATH,
     )
 
 
@@ -106,12 +112,15 @@ def _read_journal(path: Path) -> bytes:
         raise StateError(f"{path}: the journal can't be read: {error.strerror}") from error
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def _identity(path: Path) -> tuple[int, ...] | None:
     try:
-        status = path.stat()
+        return _look(path.stat())
     except OSError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _look(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class StateFile:

@@ -19,7 +19,7 @@ from reconciler.cli.console import Console, ProgressLine
 from reconciler.cli.output import render
 from reconciler.cli.plan import revealed
 from reconciler.cli.show import read_plan
-from reconciler.cli.signals import interruptible
+from reconciler.cli.signals import hang_up_as_interrupt, interruptible
 from reconciler.cli.workspace import (
     Workspace,
     approvals,
@@ -27,6 +27,7 @@ from reconciler.cli.workspace import (
     declarations_or_none,
     named,
     new_state,
+    no_state_refusal,
     open_workspace,
 )
 from reconciler.errors import (
@@ -38,7 +39,7 @@ from reconciler.errors import (
     StateMissing,
     UsageError,
 )
-from reconciler.guard import refusals
+from reconciler.guard import Refusal, refusals
 from reconciler.intent import Intent, intend
 from reconciler.lock import locked
 from reconciler.pace import Brake
@@ -48,7 +49,7 @@ from reconciler.planner import plan as make_plan
 from reconciler.render.report import report_text
 from reconciler.render.stale import stale_text
 from reconciler.render.words import count
-from reconciler.statefile import Found, StateFile
+from reconciler.statefile import WRONG_PATH, Found, StateFile
 from reconciler.times import stamp
 
 
@@ -59,12 +60,14 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
             "without a terminal, nobody can approve the plan",
             hint="Use --auto-approve, or apply a plan that was saved and reviewed.",
         )
+    hang_up_as_interrupt()
     workspace = open_workspace(options, console)
     saved = read_plan(Path(options.directory or ".") / options.plan) if options.plan else None
     if saved:
         _require_same_place(saved.plan, workspace)
-    _prepare_folder(workspace)
-    with locked(workspace.state_path, "apply", datetime.now(UTC), timeout=options.lock_timeout):
+    _prepare_folder(workspace, options)
+    timeout, began = options.lock_timeout, datetime.now(UTC)
+    with locked(workspace.state_path, "apply", began, timeout=timeout, say=console.note):
         return _run_locked(workspace, saved, options, console)
 
 
@@ -72,12 +75,12 @@ def _run_locked(
     workspace: Workspace, saved: SavedPlan | None, options: argparse.Namespace, console: Console
 ) -> ExitCode:
     store = StateFile(workspace.state_path)
-    found = _read_or_create(workspace, store, options, console)
+    found, no_state = _read_or_create(workspace, store, options, console)
     declarations, no_path = declarations_or_none(workspace, console, reveal=options.show_sensitive)
     now = datetime.now(UTC)
     plan = make_plan(declarations.interactions, found.state, workspace.policy, now, workspace.target)
     approved = approvals(options, saved.approvals if saved else None)
-    refused = (*no_path, *refusals(plan, workspace.limits, approved))
+    refused = (*no_state, *no_path, *refusals(plan, workspace.limits, approved))
     shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
     console.out(render(shown, "text", console, revealed(plan, declarations, options, console)))
     if saved:
@@ -98,7 +101,7 @@ def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspac
     with _sender(workspace, needed=plan.sends) as sender, interruptible(brake, console):
         shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
         report = apply(intent, _options(workspace), shell)
-    console.out("\n" + report_text(report))
+        console.out("\n" + report_text(report))
     return report.exit_code
 
 
@@ -127,23 +130,31 @@ def _require_same_plan(then: Plan, now: Plan, console: Console) -> None:
         )
 
 
-def _prepare_folder(workspace: Workspace) -> None:
-    if workspace.sandbox:
-        workspace.sandbox_folder.mkdir(exist_ok=True)
+def _prepare_folder(workspace: Workspace, options: argparse.Namespace) -> None:
+    """Make the folder of a state that may be made; a missing one is otherwise as wrong as a missing state."""
+    folder = workspace.state_path.parent
+    if options.new_state or workspace.sandbox:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif not folder.is_dir():
+        raise StateMissing(f"{workspace.shown(folder)}: there is no such folder for the state", hint=WRONG_PATH)
 
 
-def _read_or_create(workspace: Workspace, store: StateFile, options: argparse.Namespace, console: Console) -> Found:
+def _read_or_create(
+    workspace: Workspace, store: StateFile, options: argparse.Namespace, console: Console
+) -> tuple[Found, tuple[Refusal, ...]]:
+    """Return the state, made anew where that was asked for; or an empty one and the guard against going on with it."""
     try:
         found = statefile.read(workspace.state_path)
-    except StateMissing:
+    except StateMissing as missing:
+        state = new_state(workspace.target)
         if not (options.new_state or workspace.sandbox):
-            raise
-        state = new_state()
+            console.warn(str(missing), missing.hint)
+            return Found(state, left_over=False), (no_state_refusal(workspace),)
         store.create(state)
         console.note(f"{workspace.shown(workspace.state_path)}: a new, empty state")
-        return Found(state, left_over=False)
+        return Found(state, left_over=False), ()
     check_target(found.state, workspace)
-    return found
+    return found, ()
 
 
 def _approved(options: argparse.Namespace, console: Console) -> bool:

@@ -64,7 +64,7 @@ def _state(workspace: Workspace) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path, "init", datetime.now(UTC)):
         StateFile(path).create(new_state())
-    return f"{path}: an empty state; keep it from now on, in git or wherever your pipeline keeps it"
+    return f"{workspace.shown(path)}: an empty state; keep it from now on, in git or wherever your pipeline keeps it"
 
 
 def _example(workspace: Workspace) -> str:

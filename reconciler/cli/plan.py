@@ -14,6 +14,7 @@ from reconciler.cli.workspace import (
     approvals,
     declarations_or_none,
     new_state,
+    no_state_refusal,
     open_workspace,
     read_state,
     start_sandbox_state,
@@ -55,8 +56,7 @@ def _read_state(
         if options.out:
             raise
         console.warn(str(missing), missing.hint)
-        refusal = Refusal("no-state", f"{workspace.shown(workspace.state_path)}: there is no state", "--new-state")
-        return new_state(), (refusal,)
+        return new_state(), (no_state_refusal(workspace),)
 
 
 def revealed(

@@ -62,9 +62,9 @@ def _declared(workspace: Workspace, address: str, console: Console) -> Interacti
 def _require_known(state: State, declared: Interaction | None, address: str) -> None:
     traces = address in state.interactions or address in state.chains() or address in state.failures()
     if not traces and declared is None:
-        raise ReconcilerError(
-            f"{address} is neither declared nor in the state", hint="`reconciler state list` shows what is there."
-        )
+        named = f"once:{address}" in state.interactions
+        hint = f"Did you mean once:{address}?" if named else "`reconciler state list` shows what is there."
+        raise ReconcilerError(f"{address} is neither declared nor in the state", hint=hint)
 
 
 def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:

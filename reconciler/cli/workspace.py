@@ -139,15 +139,20 @@ def read_state(workspace: Workspace) -> State:
 
 def start_sandbox_state(workspace: Workspace) -> State:
     """Create the sandbox's state and return it: a plan that is saved must find the same state again."""
-    state = new_state()
+    state = new_state(workspace.target)
     workspace.sandbox_folder.mkdir(exist_ok=True)
     StateFile(workspace.state_path).create(state)
     return state
 
 
-def new_state() -> State:
-    """Return an empty state of a new lineage."""
-    return State(lineage=str(uuid4()))
+def no_state_refusal(workspace: Workspace) -> Refusal:
+    """Return the guard against going on without a state."""
+    return Refusal("no-state", f"{workspace.shown(workspace.state_path)}: there is no state", "--new-state")
+
+
+def new_state(target: Target | None = None) -> State:
+    """Return an empty state of a new lineage, for this target if it is known yet."""
+    return State(lineage=str(uuid4()), target=target)
 
 
 def check_target(state: State, workspace: Workspace) -> None:
