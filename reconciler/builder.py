@@ -77,7 +77,6 @@ class Builder:
         self._get = get_event
         self._kinds = kinds
         self._name = name
-        self._reset()
 
     def build(self) -> Parsed:
         """Read every event; a fatal problem ends the reading. The parser's own exceptions pass through."""
@@ -94,10 +93,10 @@ class Builder:
         if start.version == (1, 1):
             hint = "remove the %YAML line, and quote words such as yes and no where they are meant as text"
             self._problem(start.start_mark, "yaml-version", "files are read as YAML 1.2, not 1.1", hint)
+        self._reset()
         event = self._get()
         value = self._node(event, 0)
         self.parsed.documents.append(Document(value, event.start_mark, self._marks, self._texts, self._null))
-        self._reset()
 
     def _reset(self) -> None:
         self._marks: dict[int, list[Mark]] = {}
@@ -153,11 +152,10 @@ class Builder:
 
     def _mapping(self, start: Any, depth: int) -> dict[str, Any]:
         # The hot loop: a scalar without tag or anchor that can only be a string is taken as it is.
-        get, kinds = self._get, self._kinds
-        scalar, end = kinds.scalar, kinds.mapping_end
+        get, scalar, end = self._get, self._kinds.scalar, self._kinds.mapping_end
         values: dict[Any, Any] = {}
-        marks = self._marks[id(values)] = [start.start_mark]
-        add, merge = marks.append, None
+        marks, merge = [start.start_mark], None
+        self._marks[id(values)] = marks
         while True:
             event = get()
             if type(event) is end:
@@ -188,8 +186,8 @@ class Builder:
                 self._duplicate(key, mark, values)
             elif key is not None:
                 values[key] = value
-                add(mark)
-                add(event.start_mark)
+                marks.append(mark)
+                marks.append(event.start_mark)
         if merge is not None:
             self._merge(values, marks, *merge)
         return values

@@ -74,7 +74,7 @@ def parse(data: bytes, name: str) -> Parsed:
     """Return the documents of a file, with positions, and the problems met in reading it; never raises."""
     if (refused := refusal(data)) is not None:
         return Parsed(problems=[Problem(name, *refused)])
-    if data.count(b"%TAG") > _MAX_TAG_DIRECTIVES:  # libyaml compares each with every other
+    if b"%TAG" in data and data.count(b"%TAG") > _MAX_TAG_DIRECTIVES:  # libyaml compares each with every other
         return Parsed(problems=[Problem(name, 1, 1, "tag", "tags and %TAG lines are not allowed", "remove them")])
     libyaml = _libyaml()
     if libyaml is None:
