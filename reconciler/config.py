@@ -21,7 +21,7 @@ PREFIX: Final = "RECONCILER_"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _OTHER_VARIABLES: Final = frozenset(
-    {"ENV", "CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "JOB_URL", "LIVE", "SANDBOX_FAULTS"}
+    {"ENV", "CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "JOB_URL", "COMMIT", "LIVE", "SANDBOX_FAULTS"}
 )
 
 
@@ -72,8 +72,8 @@ def _choice(*choices: str) -> Any:
 
 def _whole(low: int, high: int) -> Any:
     def check(value: Any) -> int:
-        if isinstance(value, str) and value.isascii() and value.isdigit():
-            value = int(value[:12])
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
+            value = int(value)
         if type(value) is not int or not low <= value <= high:
             raise _Wrong(f"must be a whole number from {low} to {high}")
         return value
@@ -131,7 +131,7 @@ KEYS: Final = tuple(_CHECKS)
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A checked value and where it came from; `source` starts its error messages."""
+    """A checked value and where it came from; `source` starts its error messages. A higher `rank` is stronger."""
 
     value: Any
     source: str
@@ -185,12 +185,13 @@ def _layers(
     """Return the layers from the weakest to the strongest."""
     variables = {key: environ[PREFIX + key.upper()] for key in KEYS if environ.get(PREFIX + key.upper())}
     environments = raw.pop("environments", None) or {}
-    return [
+    layers = [
         _checked(raw, f"{path}: ", in_file=True),
         _checked(_picked(environments, path, name), f"{path}: environments.{name}.", in_file=True),
         _checked(variables, PREFIX, in_file=False),
         _checked(dict(flags), "--", in_file=False),
     ]
+    return [{key: replace(value, rank=rank) for key, value in layer.items()} for rank, layer in enumerate(layers)]
 
 
 def _checked(raw: Mapping[str, Any], source: str, *, in_file: bool) -> dict[str, _Value]:

@@ -16,7 +16,7 @@ from reconciler.answers import Answer
 from reconciler.apply import Options, Sender, Shell, apply
 from reconciler.batch import Invocation
 from reconciler.cli.console import Console, ProgressLine
-from reconciler.cli.output import render
+from reconciler.cli.output import append_summary, markdown, summary_wanted, text
 from reconciler.cli.plan import revealed
 from reconciler.cli.show import read_plan
 from reconciler.cli.signals import hang_up_as_interrupt, interruptible
@@ -46,9 +46,11 @@ from reconciler.pace import Brake
 from reconciler.plan import Plan
 from reconciler.planfile import SavedPlan, differences, fingerprint
 from reconciler.planner import plan as make_plan
+from reconciler.render.annotations import refusal_annotations
 from reconciler.render.report import report_text
 from reconciler.render.stale import stale_text
 from reconciler.render.words import count
+from reconciler.report import Report
 from reconciler.statefile import WRONG_PATH, Found, StateFile
 from reconciler.times import stamp
 
@@ -82,12 +84,15 @@ def _run_locked(
     approved = approvals(options, saved.approvals if saved else None)
     refused = (*no_state, *no_path, *refusals(plan, workspace.limits, approved))
     shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
-    console.out(render(shown, "text", console, revealed(plan, declarations, options, console)))
+    console.out(text(shown, console, revealed(plan, declarations, options, console)))
+    console.commands(refusal_annotations(refused))
     if saved:
-        _require_same_plan(saved.plan, plan, console)
+        _require_same_plan(saved.plan, plan, workspace.settings.environment, console)
     if refused:
+        _summarise_plan(shown, options, console)
         raise GuardRefusal(f"refused by {count(len(refused), 'guard')}; nothing was sent.")
     if not plan.writes and not found.left_over:
+        _summarise_plan(shown, options, console)
         return ExitCode.UNKNOWN if plan.held else ExitCode.DONE
     if plan.changed and not (saved or _approved(options, console)):
         raise ReconcilerError("declined; nothing was sent.")
@@ -102,7 +107,22 @@ def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspac
         shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
         report = apply(intent, _options(workspace), shell)
         console.out("\n" + report_text(report))
+        _summarise_report(report, workspace, console)
     return report.exit_code
+
+
+def _summarise_plan(shown: SavedPlan, options: argparse.Namespace, console: Console) -> None:
+    """Put a plan that is not carried out into the summary of the job."""
+    if summary_wanted():
+        append_summary(markdown(shown, options), console)
+
+
+def _summarise_report(report: Report, workspace: Workspace, console: Console) -> None:
+    """Put what became of it into the summary of the job."""
+    if summary_wanted():
+        from reconciler.render.report_markdown import report_markdown  # noqa: PLC0415  # only in a pipeline
+
+        append_summary(report_markdown(report, workspace.settings.environment), console)
 
 
 def _require_same_place(plan: Plan, workspace: Workspace) -> None:
@@ -115,7 +135,7 @@ def _require_same_place(plan: Plan, workspace: Workspace) -> None:
         )
 
 
-def _require_same_plan(then: Plan, now: Plan, console: Console) -> None:
+def _require_same_plan(then: Plan, now: Plan, environment: str | None, console: Console) -> None:
     """Raise PlanFileError for the plan of another state, StalePlan if it would be another plan now."""
     if then.lineage != now.lineage:
         raise PlanFileError(
@@ -124,10 +144,19 @@ def _require_same_plan(then: Plan, now: Plan, console: Console) -> None:
         )
     if fingerprint(then) != fingerprint(now):
         console.out("\n" + stale_text(differences(then, now), width=console.width))
+        _summarise_stale(then, now, environment, console)
         raise StalePlan(
             "the saved plan is stale: it is not what would be done now; nothing was sent.",
             hint="Plan anew, and have that reviewed.",
         )
+
+
+def _summarise_stale(then: Plan, now: Plan, environment: str | None, console: Console) -> None:
+    """Put what came out differently into the summary of the job."""
+    if summary_wanted():
+        from reconciler.render.report_markdown import stale_markdown  # noqa: PLC0415  # only in a pipeline
+
+        append_summary(stale_markdown(differences(then, now), environment), console)
 
 
 def _prepare_folder(workspace: Workspace, options: argparse.Namespace) -> None:

@@ -105,7 +105,7 @@ def _validate(commands: Any) -> None:
 
 def _plan(commands: Any) -> None:
     parser = _command(commands, "plan", "plan", "show what an apply would do; sends and writes nothing")
-    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    _plan_formats(parser)
     parser.add_argument(
         "--detailed-exitcode",
         action="store_true",
@@ -119,7 +119,13 @@ def _plan(commands: Any) -> None:
 def _show(commands: Any) -> None:
     parser = _command(commands, "show", "show", "show a saved plan")
     parser.add_argument("plan", metavar="PLAN", help="a file that `plan --out` wrote")
-    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    _plan_formats(parser)
+
+
+def _plan_formats(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=["text", "json", "markdown"], default="text", help="default: text")
+    parser.add_argument("--json-into", metavar="FILE", help="write it as JSON into FILE, besides showing it")
+    parser.add_argument("--markdown-into", metavar="FILE", help="write it as Markdown into FILE, for a comment")
 
 
 def _apply(commands: Any) -> None:

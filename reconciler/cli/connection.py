@@ -27,7 +27,6 @@ def connect(workspace: Workspace) -> Iterator[Client]:
         settings.token_url,
         credentials,
         timeout=settings.timeout,
-        parallelism=settings.parallelism,
     ) as client:
         yield client
 
@@ -64,7 +63,6 @@ def _sandbox(workspace: Workspace) -> Iterator[Client]:
             server.token_url,
             ClientCredentials("sandbox", "sandbox"),
             timeout=settings.timeout,
-            parallelism=settings.parallelism,
         ) as client,
     ):
         yield client

@@ -6,8 +6,9 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Lock
 from typing import Final, TextIO
 
@@ -22,23 +23,29 @@ class Console:
     """Writes; a reader that has gone away is no error, for what is being applied must still be finished and saved."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
-        self._stdout, self._stderr = sys.stdout, sys.stderr
+        # Python has None for a stream that was closed before the start (`2>&-`).
+        self._stdout: TextIO | None = sys.stdout
+        self._stderr: TextIO | None = sys.stderr
         self.terminal = _is_terminal(self._stdout)
         self.error_terminal = _is_terminal(self._stderr)
         self.colour = self.terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         self.width = _width(environ) if self.terminal or environ.get("COLUMNS") else 80
         self.json_log = False
         self.verbose = False
+        self._environ = environ
+        self._folder = Path()
+        self._runner = environ.get("GITHUB_ACTIONS") == "true"
 
     def configure(self, options: argparse.Namespace) -> None:
         """Take over what the command line says about output."""
         self.colour = self.colour and not options.no_color
         self.json_log = options.log_format == "json"
         self.verbose = options.verbose
+        self._folder = settings_folder(options)
 
     def out(self, text: str) -> None:
         """Write data to stdout; `text` brings its own newline."""
-        _write(self._stdout, text)
+        _write(self._stdout, self._tame(text))
 
     def error(self, message: str, hint: str = "") -> None:
         """Log what is wrong and what to do next."""
@@ -61,10 +68,34 @@ class Console:
         """Log problems of files; `text` is how they read for a person."""
         if not self.json_log:
             self.raw_error(text)
+            self.annotate(problems)
             return
         for problem in problems:
             level = "warning" if problem.warning else "error"
             self._log_json(level, f"{problem.place}: {problem.message} [{problem.code}]", problem.hint)
+
+    def annotate(self, problems: Sequence[Problem]) -> None:
+        """Have GitHub show problems beside their lines."""
+        if not self._runner:
+            return
+        from reconciler.cli.links import in_repository  # noqa: PLC0415  # only there
+        from reconciler.render.annotations import problem_annotations  # noqa: PLC0415
+
+        files = [in_repository(problem.file, self._folder, self._environ) for problem in problems]
+        self.commands(problem_annotations(problems, files))
+
+    def commands(self, lines: Iterable[str]) -> None:
+        """Give GitHub's runner commands, where there is one: it reads them from both streams."""
+        if self._runner and not self.json_log:
+            _write(self._stderr, "".join(lines))
+
+    def _tame(self, text: str) -> str:
+        """Return the text; where GitHub's runner reads it, without anything that it would take for a command."""
+        if not self._runner:
+            return text
+        from reconciler.render.annotations import without_commands  # noqa: PLC0415  # only there
+
+        return without_commands(text)
 
     def _log(self, level: str, message: str, hint: str = "") -> None:
         if self.json_log:
@@ -82,12 +113,15 @@ class Console:
 
     def raw_error(self, text: str) -> None:
         """Write to stderr as is."""
-        _write(self._stderr, text)
+        _write(self._stderr, self._tame(text))
 
     def ask(self, question: str) -> str:
-        """Return the answer to a question; an end of input is an empty one."""
+        """Return the answer to a question; an end of input, or what is no text, is an empty one."""
         _write(self._stderr, question)
-        return sys.stdin.readline().strip()
+        try:
+            return sys.stdin.readline().strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
 
     @property
     def can_ask(self) -> bool:
@@ -96,7 +130,7 @@ class Console:
 
     def close(self) -> None:
         """Flush, and leave nothing for the interpreter to trip over at exit."""
-        for stream in (self._stdout, self._stderr):
+        for stream in filter(None, (self._stdout, self._stderr)):
             try:
                 stream.flush()
             except (OSError, ValueError):
@@ -104,13 +138,34 @@ class Console:
                 os.dup2(devnull, stream.fileno())
 
 
-def _write(stream: TextIO, text: str) -> None:
+def settings_folder(options: argparse.Namespace) -> Path:
+    """Return the folder that names and places are relative to, without reading the settings."""
+    folder = Path(options.directory or ".")
+    return (folder / options.config).parent if options.config else folder
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:
+        return
     try:
-        stream.write(text)
+        stream.write(_writable(stream, text))
         stream.flush()
     except (OSError, ValueError):
         # The pipe's reader or the terminal is gone.
         return
+    except RuntimeError:
+        # A signal came in the middle of a write to the same stream, and its handler has something to say as well.
+        return
+
+
+def _writable(stream: TextIO, text: str) -> str:
+    """Return the text, with escapes for what the stream's encoding lacks: a plan must not get lost over an arrow."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding, stream.errors or "strict")
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -136,7 +191,7 @@ class ProgressLine:
         self._lock = Lock()
         self._total = self._done = self._failed = self._tenth = 0
         self._drawn = 0.0
-        self._waiting = ""
+        self._waiting = self._again = ""
 
     def started(self, requests: int) -> None:
         """See apply.Progress."""
@@ -154,11 +209,11 @@ class ProgressLine:
     def waiting(self, seconds: float, reason: str) -> None:
         """See apply.Progress."""
         with self._lock:
-            self._waiting = f"{reason}; trying again in {seconds:.1f} s"
+            self._waiting, self._again = reason, f"; trying again in {seconds:.1f} s"
             if self._bar:
                 self._draw(final=True)
             else:
-                self._console.note(self._waiting)
+                self._console.note(self._waiting + self._again)
 
     def finished(self) -> None:
         """See apply.Progress."""
@@ -174,11 +229,18 @@ class ProgressLine:
             self._line()
         elif final or time.monotonic() - self._drawn >= _REDRAW:
             self._drawn = time.monotonic()
+            self._console.raw_error(f"\r{self._bar_text(self._console.width - 1)}\x1b[K")
+
+    def _bar_text(self, room: int) -> str:
+        if not self._waiting:
             filled = _BAR * self._done // max(1, self._total)
-            text = f"[{'=' * filled}{' ' * (_BAR - filled)}] {self._said()}"
-            if self._waiting:
-                text += f" · {visible(self._waiting)}"
-            self._console.raw_error(f"\r{text[: self._console.width - 1]}\x1b[K")
+            return f"[{'=' * filled}{' ' * (_BAR - filled)}] {self._said()}"[:room]
+        # How long matters more than the whole reason, which the report repeats.
+        lead, reason = f"{self._said()} · ", visible(self._waiting)
+        left = room - len(lead) - len(reason) - len(self._again)
+        if left < 0:
+            reason = reason[: max(0, len(reason) + left - 1)] + "…"
+        return f"{lead}{reason}{self._again}"[:room]
 
     def _line(self) -> None:
         tenth = 10 * self._done // max(1, self._total)

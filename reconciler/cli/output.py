@@ -1,26 +1,78 @@
-"""A plan in each of its formats, for stdout and for files."""
+"""A plan in each of its formats, for stdout and for files, and the summary of the job that we run in."""
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
-from reconciler.cli.console import Console
+from reconciler.cli.console import Console, settings_folder
+from reconciler.cli.links import links
 from reconciler.errors import ReconcilerError
 from reconciler.planfile import SavedPlan
 from reconciler.render.machine import plan_json
 from reconciler.render.text import plan_text
 
 _NO_VALUES: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+SUMMARY_LIMIT: Final = 1_048_576
+"""GitHub takes so many bytes from a step, or none at all."""
 
 
-def render(saved: SavedPlan, form: str, console: Console, values: Mapping[str, Mapping[str, str]] = _NO_VALUES) -> str:
-    """Return the plan as text for this terminal, or as JSON; `values` are sensitive ones to show, in text only."""
-    if form == "json":
+def render(
+    saved: SavedPlan,
+    options: argparse.Namespace,
+    console: Console,
+    values: Mapping[str, Mapping[str, str]] = _NO_VALUES,
+) -> str:
+    """Return the plan in the format that was asked for; `values` are sensitive ones to show, in text only."""
+    if options.format == "json":
         return plan_json(saved.plan, saved.refusals, saved.warnings)
+    if options.format == "markdown":
+        return markdown(saved, options)
+    return text(saved, console, values)
+
+
+def text(saved: SavedPlan, console: Console, values: Mapping[str, Mapping[str, str]] = _NO_VALUES) -> str:
+    """Return the plan as text for this terminal."""
     return plan_text(saved.plan, saved.refusals, width=console.width, colour=console.colour, values=values)
+
+
+def markdown(saved: SavedPlan, options: argparse.Namespace) -> str:
+    """Return the plan as Markdown, with links where the environment says where we are."""
+    from reconciler.render.markdown import plan_markdown  # noqa: PLC0415  # only where asked for
+
+    return plan_markdown(saved, links(settings_folder(options), os.environ))
+
+
+def write_copies(saved: SavedPlan, options: argparse.Namespace) -> None:
+    """Write the plan into the files that were asked for beside what is shown."""
+    folder = Path(options.directory or ".")
+    if options.json_into:
+        write_file(folder / options.json_into, plan_json(saved.plan, saved.refusals, saved.warnings).encode())
+    if options.markdown_into:
+        write_file(folder / options.markdown_into, markdown(saved, options).encode())
+
+
+def summary_wanted() -> bool:
+    """Whether the job that we run in has a summary."""
+    return bool(os.environ.get("GITHUB_STEP_SUMMARY"))
+
+
+def append_summary(said: str, console: Console) -> None:
+    """Add to the summary of the job; what can't be added is no reason to fail."""
+    path = Path(os.environ["GITHUB_STEP_SUMMARY"])
+    data = said.encode() + b"\n"
+    try:
+        with path.open("ab") as file:
+            if file.tell() + len(data) <= SUMMARY_LIMIT:
+                file.write(data)
+            else:
+                console.warn("the job's summary is full; this run is not in it")
+    except OSError as error:
+        console.warn(f"{path}: the job's summary can't be written: {error.strerror}")
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler import planfile
 from reconciler.cli.console import Console
-from reconciler.cli.output import render, write_file
+from reconciler.cli.output import append_summary, markdown, render, summary_wanted, write_copies, write_file
 from reconciler.cli.workspace import (
     Workspace,
     approvals,
@@ -26,6 +26,7 @@ from reconciler.load import Declarations
 from reconciler.plan import Plan
 from reconciler.planfile import SavedPlan
 from reconciler.planner import plan as make_plan
+from reconciler.render.annotations import refusal_annotations
 from reconciler.state import State
 
 
@@ -38,7 +39,11 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     approved = approvals(options)
     refused = (*no_state, *no_path, *refusals(plan, workspace.limits, approved))
     saved = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
-    console.out(render(saved, options.format, console, revealed(plan, declarations, options, console)))
+    console.out(render(saved, options, console, revealed(plan, declarations, options, console)))
+    console.commands(refusal_annotations(refused))
+    write_copies(saved, options)
+    if summary_wanted():
+        append_summary(markdown(saved, options), console)
     if options.out:
         _save(saved, Path(options.directory or ".") / options.out, console)
     return _exit_code(plan, refused) if options.detailed_exitcode else ExitCode.DONE

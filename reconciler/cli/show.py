@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler import planfile
 from reconciler.cli.console import Console
-from reconciler.cli.output import render
+from reconciler.cli.output import render, write_copies
 from reconciler.errors import ExitCode, PlanFileError
 from reconciler.planfile import SavedPlan
 
@@ -15,7 +15,8 @@ from reconciler.planfile import SavedPlan
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Show a saved plan; needs nothing but the file."""
     saved = read_plan(Path(options.directory or ".") / options.plan)
-    console.out(render(saved, options.format, console))
+    console.out(render(saved, options, console))
+    write_copies(saved, options)
     return ExitCode.DONE
 
 

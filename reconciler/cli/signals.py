@@ -25,7 +25,10 @@ class _Console(Protocol):
 
 @contextmanager
 def interruptible(brake: Brake, console: _Console) -> Iterator[None]:
-    """Pull the brake at the first signal and leave the process at the second."""
+    """Pull the brake at the first signal and leave the process at the second.
+
+    A signal that is ignored stays ignored: `nohup` and a shell's `&` mean it.
+    """
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         if brake.interrupted:
@@ -33,7 +36,8 @@ def interruptible(brake: Brake, console: _Console) -> Iterator[None]:
         brake.interrupt()
         console.note("Stopping: waiting for calls in flight, then saving. Once more leaves at once; nothing is lost.")
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:
@@ -41,6 +45,12 @@ def interruptible(brake: Brake, console: _Console) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def hang_up_as_interrupt() -> None:
+    """Treat a terminal that goes away before anything was sent as Ctrl-C too, unless that is ignored (`nohup`)."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, die_of)
+
+
 def die_of(_number: int, _frame: FrameType | None) -> None:
-    """Treat SIGTERM before anything was sent as Ctrl-C: nothing to save, exit 130."""
+    """Treat a signal before anything was sent as Ctrl-C: nothing to save, exit 130."""
     raise KeyboardInterrupt

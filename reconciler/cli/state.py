@@ -68,8 +68,8 @@ def _require_known(state: State, declared: Interaction | None, address: str) -> 
 
 
 def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    command = f"state {options.subcommand}"
-    with locked(workspace.state_path, command, datetime.now(UTC), timeout=options.lock_timeout):
+    command, timeout = f"state {options.subcommand}", options.lock_timeout
+    with locked(workspace.state_path, command, datetime.now(UTC), timeout=timeout, say=console.note):
         found = statefile.read(workspace.state_path)
         mended = _MENDS[options.subcommand](found.state, options)
         store = StateFile(workspace.state_path)
@@ -81,7 +81,8 @@ def _write(workspace: Workspace, options: argparse.Namespace, console: Console) 
 
 def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     """Give the state a lineage of its own; a journal that is not its own is set aside, not removed."""
-    with locked(workspace.state_path, "state new-lineage", datetime.now(UTC), timeout=options.lock_timeout):
+    began, timeout = datetime.now(UTC), options.lock_timeout
+    with locked(workspace.state_path, "state new-lineage", began, timeout=timeout, say=console.note):
         found, foreign = statefile.read_whatever_journal(workspace.state_path)
         store = StateFile(workspace.state_path)
         if foreign:

@@ -23,6 +23,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
         else:
             console.out(problems_text(error.problems))
             console.error(str(error))
+        console.annotate(error.problems)
         return error.exit_code
     if options.format == "json":
         console.out(problems_json(declarations.warnings))

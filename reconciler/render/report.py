@@ -5,6 +5,7 @@ Pure: returns strings.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from reconciler.render.escape import visible
@@ -66,7 +67,7 @@ def _links(links: tuple[tuple[str, Pending], ...]) -> Iterator[str]:
         yield f"  {link.kind:<9} {visible(link.address)}   requestid {requestid}"
         if link.held:
             yield f"            {visible(link.held)}; look it up, then:"
-            yield f"            reconciler state resolve {visible(link.address)} --as applied|not-applied"
+            yield f"            reconciler state resolve {shlex.quote(visible(link.address))} --as applied|not-applied"
     yield from _more(len(links))
 
 

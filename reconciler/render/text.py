@@ -5,6 +5,7 @@ Pure: returns strings. Colour is asked for by the caller; nothing declared reach
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -12,10 +13,9 @@ from unicodedata import east_asian_width
 
 from reconciler.diff import FieldChange, Secrecy
 from reconciler.guard import Refusal
-from reconciler.plan import Action, Change, Plan, Reason, Step
+from reconciler.plan import Action, Change, Plan, Reason
 from reconciler.render.escape import visible
-from reconciler.render.words import summary, times
-from reconciler.state import Kind
+from reconciler.render.words import step_words, summary, times
 
 SYMBOLS: Final = {
     Action.DISPATCH: "+",
@@ -38,15 +38,6 @@ _COLOURS: Final = {
     Action.RECORD: "2",
 }
 _PLAIN_REASONS: Final = frozenset({Reason.NOT_OPEN, Reason.UNDECLARED, Reason.CHANGED, Reason.LOCAL})
-_STEPS: Final = {
-    (Kind.DISPATCH, False): "dispatch as declared now",
-    (Kind.DISPATCH, True): "send the same dispatch again, under its requestid",
-    (Kind.RELEASE, False): "release",
-    (Kind.RELEASE, True): "send the same release again, under its requestid",
-    (Kind.BURN, True): "burn the requestid of the earlier dispatch, by a release under it",
-    (Kind.TOLERANT, False): "release, in case it is open",
-    (Kind.TOLERANT, True): "send the release again, in case it is open",
-}
 _INDENT: Final = 8
 
 
@@ -130,7 +121,7 @@ def _details(change: Change, width: int, values: Mapping[str, str]) -> Iterator[
         yield from _wrapped("", f"last answer: {visible(change.failure)}", width, 0)
     if change.action is Action.SETTLE:
         for number, step in enumerate(change.steps, start=1):
-            yield from _wrapped("", f"{number}. {_step(step)}", width, 0)
+            yield from _wrapped("", f"{number}. {step_words(step)}", width, 0)
     if change.action is Action.HOLD:
         yield from _wrapped("", _resolve(change), width, 0)
     yield from field_lines(change, width, values)
@@ -145,12 +136,8 @@ def field_lines(change: Change, width: int, values: Mapping[str, str] = MappingP
             yield from _wrapped("", f"declared: {visible(values[field.field])}", width, max(10, size))
 
 
-def _step(step: Step) -> str:
-    return _STEPS[step.kind, step.resend]
-
-
 def _resolve(change: Change) -> str:
-    return f"look it up, then: reconciler state resolve {visible(change.address)} --as applied|not-applied"
+    return f"look it up, then: reconciler state resolve {shlex.quote(visible(change.address))} --as applied|not-applied"
 
 
 def _field(change: FieldChange, width: int, size: int, *, bare: bool) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from reconciler.plan import Action, Plan
+from reconciler.plan import Action, Plan, Step
+from reconciler.state import Kind
 
 _VERBS: Final = {
     Action.DISPATCH: "to dispatch",
@@ -15,6 +16,22 @@ _VERBS: Final = {
     Action.HOLD: "held",
     Action.DRIFT: "drifted",
 }
+
+
+_STEPS: Final = {
+    (Kind.DISPATCH, False): "dispatch as declared now",
+    (Kind.DISPATCH, True): "send the same dispatch again, under its requestid",
+    (Kind.RELEASE, False): "release",
+    (Kind.RELEASE, True): "send the same release again, under its requestid",
+    (Kind.BURN, True): "burn the requestid of the earlier dispatch, by a release under it",
+    (Kind.TOLERANT, False): "release, in case it is open",
+    (Kind.TOLERANT, True): "send the release again, in case it is open",
+}
+
+
+def step_words(step: Step) -> str:
+    """Return what a request of a change does."""
+    return _STEPS.get((step.kind, step.resend), step.kind.value)
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

@@ -1,0 +1,72 @@
+"""Where we are in a repository, as GitHub's or GitLab's environment tells it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from reconciler.render.links import Links
+
+_URL: Final = re.compile(r"https?://[A-Za-z0-9._~:/%-]+")
+_REPOSITORY: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+def links(folder: Path, environ: Mapping[str, str]) -> Links | None:
+    """Return how to link to declarations, which are named relative to `folder`; None where it isn't known.
+
+    `RECONCILER_COMMIT` says which commit, where the platform's own (a pull request's merge) won't be there for long.
+    """
+    for blob, root in ((_github(environ), "GITHUB_WORKSPACE"), (_gitlab(environ), "CI_PROJECT_DIR")):
+        prefix = position(folder, environ.get(root))
+        if blob and prefix is not None:
+            return Links(blob, prefix)
+    return None
+
+
+def _github(environ: Mapping[str, str]) -> str | None:
+    server, repository = environ.get("GITHUB_SERVER_URL", ""), environ.get("GITHUB_REPOSITORY", "")
+    commit = _commit(environ, "GITHUB_SHA")
+    if commit and _URL.fullmatch(server) and _REPOSITORY.fullmatch(repository):
+        return f"{server}/{repository}/blob/{commit}"
+    return None
+
+
+def _gitlab(environ: Mapping[str, str]) -> str | None:
+    project, commit = environ.get("CI_PROJECT_URL", ""), _commit(environ, "CI_COMMIT_SHA")
+    return f"{project}/-/blob/{commit}" if commit and _URL.fullmatch(project) else None
+
+
+def _commit(environ: Mapping[str, str], variable: str) -> str | None:
+    commit = environ.get("RECONCILER_COMMIT") or environ.get(variable, "")
+    return commit if _COMMIT.fullmatch(commit) else None
+
+
+def in_repository(file: str, folder: Path, environ: Mapping[str, str]) -> str:
+    """Return a file's path from the repository's root, as GitHub wants it; as it is where there is no repository.
+
+    Declarations are named relative to `folder`, the configuration relative to the working folder.
+    """
+    path = folder / file if (folder / file).exists() or not Path(file).exists() else Path(file)
+    return position(path, environ.get("GITHUB_WORKSPACE")) or file
+
+
+def position(path: Path, root: str | None) -> str | None:
+    """Return where a path is below a repository's root, with `/`; None if it isn't."""
+    if not root:
+        return None
+    try:
+        return Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).as_posix()  # noqa: PTH100  # links stay
+    except ValueError:
+        return _resolved(path, root)
+
+
+def _resolved(path: Path, root: str) -> str | None:
+    """Return the same with links followed: a runner may name its workspace by a link."""
+    try:
+        return path.resolve().relative_to(Path(root).resolve()).as_posix()
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,25 @@
+"""Where a line of a declaration can be looked at in a browser.
+
+Pure: what is known of the repository comes from the caller.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """A commit of a repository: `blob` is the address of its files, `prefix` where ours are below its root."""
+
+    blob: str
+    prefix: str = ""
+
+    def line(self, file: str, line: int) -> str | None:
+        """Return the address of a line; None for a file outside the repository."""
+        path = posixpath.normpath(posixpath.join(self.prefix, file))
+        if path.startswith(("../", "/")):
+            return None
+        return f"{self.blob}/{quote(path, safe='/', errors='surrogateescape')}#L{line}"

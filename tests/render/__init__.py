@@ -1,0 +1,1 @@
+"""The renderers' tests: whole outputs, and what holds for any of them."""
