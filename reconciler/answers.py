@@ -95,7 +95,8 @@ def explain(status: int, body: bytes) -> str:
         decoded = None
     said = ""
     if isinstance(decoded, dict):
-        said = str(decoded.get("message") or decoded.get("error_description") or decoded.get("error") or "")
+        message = decoded.get("message") or decoded.get("error_description") or decoded.get("error") or ""
+        said = message if isinstance(message, str) else orjson.dumps(message).decode()
     said = " ".join(said.split())
     return f"the API answered {status}: {said}" if said else f"the API answered {status}"
 
@@ -109,7 +110,7 @@ def seconds(retry_after: str | None, now: datetime) -> float:
         return float(text[:9])
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if when.tzinfo is None:
         when = when.replace(tzinfo=UTC)

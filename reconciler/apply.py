@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from reconciler.answers import Accepted, Answer, NotProcessed, Unknown
 from reconciler.batch import Invocation, Request, pack
@@ -27,6 +27,8 @@ from reconciler.report import Report
 from reconciler.secrecy import Scrubber
 from reconciler.state import Kind, Outcome, Result, State, fold
 from reconciler.times import stamp
+
+_TOO_LONG: Final = "the API asked for a longer wait than this run may take"
 
 
 class Store(Protocol):
@@ -205,8 +207,6 @@ class _Courier:
         if delivered.problem:
             self.problems.append(delivered.problem)
             self.gave_up = self.gave_up or delivered.stop or bool(delivered.outcomes)
-        if delivered.stop:
-            self._shell.brake.pull()
         if delivered.outcomes and self._journal(delivered.outcomes):
             counts = Counter(outcome.result for outcome in delivered.outcomes)
             self._shell.progress.settled(counts[Result.SUCCEEDED], counts[Result.FAILED])
@@ -248,9 +248,11 @@ class _Courier:
         shell, began, tries = self._shell, self._shell.clock.monotonic(), 0
         scrubber = Scrubber(invocation, self._options.sensitive)
         while True:
-            self._pace.take_turn(shell.brake)
-            if shell.brake.pulled.is_set():
-                yield _Delivered(invocation, _unsent_unless(invocation, unknown=unknown))
+            patience = self._options.budget.seconds - (shell.clock.monotonic() - began)
+            in_time = self._pace.take_turn(shell.brake, patience)
+            if shell.brake.pulled.is_set() or not in_time:
+                problem = "" if in_time else _TOO_LONG
+                yield _Delivered(invocation, _unsent_unless(invocation, unknown=unknown), problem)
                 return
             answer = shell.sender.invoke(invocation)
             tries += 1
@@ -269,6 +271,9 @@ class _Courier:
                     yield _Delivered(invocation, scrubber.clean_outcomes(outcomes))
                     return
                 case Left(outcomes, reason, stop):
+                    if stop:
+                        # Here and now: this thread would take the next Invocation before the outcome is recorded.
+                        shell.brake.pull()
                     yield _Delivered(invocation, outcomes, scrubber.clean(reason), stop)
                     return
 

@@ -30,7 +30,8 @@ def why_held(
 
     `hold` is `on_unknown: hold`; `within` is `resend_within`: how long requestids are remembered is not documented.
     """
-    unknown = [link for _, link in links if link.unknown]
+    # A burn that a person resolved as not applied is marked unsent too: it waits for nobody.
+    unknown = [link for _, link in links if not link.unsent]
     if any(link.held for link in unknown):
         return Reason.HELD_FAILED
     if unknown and hold:

@@ -1,29 +1,42 @@
 """The API over HTTP: the only user of httpx, and the one seam where its exceptions become answers.
 
 Calls, headers and hosts are the API's documented ones [S] [D]; redirects are never followed, TLS is always verified.
+What is said of a call holds no credentials, whatever the API or the library says.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
+import queue
+import re
+import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 import httpx
 import orjson
 
 from reconciler import __version__
-from reconciler.answers import Answer, NotProcessed, Rejected, Unknown, explain, read_answer, seconds
+from reconciler.answers import Accepted, Answer, NotProcessed, Rejected, Unknown, explain, read_answer, seconds
 from reconciler.batch import Invocation
+from reconciler.errors import ConfigError
+from reconciler.hosts import is_loopback
+from reconciler.secrecy import hide
 
 ACCEPT: Final = "application/vnd.newvoicemedia.v1+json"
 SCOPE: Final = "interactions:write"
 _EXPIRY_MARGIN: Final = 120.0
 _LARGEST_ANSWER: Final = 10_000_000
+_TOKEN: Final = re.compile(r"[!-~]+")
 
 NEVER_SENT: Final = (
     httpx.ConnectError,
@@ -32,7 +45,11 @@ NEVER_SENT: Final = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-"""Raised before a byte of the request is on its way: DNS, TCP, TLS, proxy."""
+"""Raised before a byte of the request is on its way: DNS, TCP, TLS, proxy.
+
+Not among them, though it may be so: LocalProtocolError and InvalidURL (httpx raises both at other times as well), a
+failure while a proxy's tunnel is dug, and a stale connection that the server closed. In doubt, it is unknown.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +84,19 @@ class Client:
     `timeout` is in seconds, for each call as a whole. The token is kept until shortly before it expires.
     """
 
-    def __init__(  # noqa: PLR0913  # each is independent, and named by its callers
+    def __init__(  # each is independent, and named by its callers
         self,
         base_url: str,
         token_url: str | None,
         credentials: Credentials,
         *,
         timeout: float = 30.0,
-        parallelism: int = 4,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._invoke_url = f"{base_url}/interactions/invoke"
+        self._credentials = credentials
         self._tokens = _Tokens(token_url, credentials, self._post, monotonic)
-        self._timeout = timeout
-        self._monotonic = monotonic
-        self._http = httpx.Client(
-            timeout=timeout,
-            follow_redirects=False,
-            headers={"User-Agent": f"reconciler/{__version__}"},
-            limits=httpx.Limits(max_connections=parallelism + 1),
-        )
+        self._lines = _Lines((base_url, token_url or base_url), timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -94,19 +104,27 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._http.close()
+        self._lines.close()
 
     def invoke(self, invocation: Invocation) -> Answer:
         """Send the Invocation, with a new token once if the one used is refused, and return what the answer proves."""
+        token = ""
         try:
             token = self._tokens.current()
             answer, status = self._invoke(invocation, token)
             if status == httpx.codes.UNAUTHORIZED and self._tokens.renewable:
                 self._tokens.discard(token)
-                answer, _ = self._invoke(invocation, self._tokens.current())
+                token = self._tokens.current()
+                answer, _ = self._invoke(invocation, token)
         except _NoToken as no_token:
-            return no_token.answer
-        return answer
+            answer = no_token.answer
+        return self._without_credentials(answer, token)
+
+    def _without_credentials(self, answer: Answer, token: str) -> Answer:
+        if isinstance(answer, Accepted):
+            return answer
+        known = (getattr(self._credentials, name, "") for name in ("client_id", "client_secret"))
+        return replace(answer, reason=hide(answer.reason, filter(None, (token, *known))))
 
     def _invoke(self, invocation: Invocation, token: str) -> tuple[Answer, int]:
         headers = {"Authorization": f"Bearer {token}", "Accept": ACCEPT, "Content-Type": "application/json"}
@@ -120,16 +138,8 @@ class Client:
         return answer, response.status
 
     def _post(self, url: str, headers: dict[str, str], body: bytes) -> _Response:
-        deadline = self._monotonic() + self._timeout
-        with self._http.stream("POST", url, headers=headers, content=body) as response:
-            received = bytearray()
-            for chunk in response.iter_bytes():
-                received += chunk
-                if self._monotonic() > deadline:
-                    raise httpx.ReadTimeout("the answer as a whole took too long", request=response.request)
-                if len(received) > _LARGEST_ANSWER:
-                    raise httpx.DecodingError("the answer is too large", request=response.request)
-            return _Response(response.status_code, response.headers.get("Retry-After"), bytes(received))
+        with self._lines.taken() as line:
+            return line.post(url, headers, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,129 @@ class _Response:
     status: int
     retry_after: str | None
     body: bytes
+
+
+class _Lines:
+    """The lines that are free; a call takes one, and a new one is made where none is free."""
+
+    def __init__(self, urls: tuple[str, ...], timeout: float) -> None:
+        self._timeout = timeout
+        # What goes to this machine goes there directly: through a proxy, credentials would leave it in clear text.
+        self._direct = {f"all://{urlsplit(url).netloc}": None for url in urls if is_loopback(url)}
+        self._tls = _trust(urls)
+        self._free: queue.LifoQueue[_Line] = queue.LifoQueue()
+        self._free.put(self._new())
+
+    def _new(self) -> _Line:
+        try:
+            http = httpx.Client(
+                verify=self._tls,
+                timeout=self._timeout,
+                follow_redirects=False,
+                headers={"User-Agent": f"reconciler/{__version__}"},
+                mounts=self._direct,
+                # Without a Location, httpx does not even build the request that would follow a redirect.
+                event_hooks={"response": [lambda response: response.headers.pop("Location", None)]},
+            )
+        except ImportError as error:
+            raise ConfigError(
+                "a SOCKS proxy needs one more package", hint="pip install 'httpx[socks]', or use another proxy."
+            ) from error
+        except (ValueError, httpx.InvalidURL):
+            # What they say may hold the proxy's password.
+            raise ConfigError(
+                "the address of a proxy can't be understood",
+                hint="Look at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.",
+            ) from None
+        return _Line(http, self._timeout)
+
+    @contextlib.contextmanager
+    def taken(self) -> Iterator[_Line]:
+        try:
+            line = self._free.get_nowait()
+        except queue.Empty:
+            line = self._new()
+        try:
+            yield line
+        finally:
+            self._free.put(line)
+
+    def close(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._free.get_nowait().close()
+
+
+def _trust(urls: tuple[str, ...]) -> ssl.SSLContext:
+    if all(urlsplit(url).scheme == "http" for url in urls):
+        # It trusts nobody, and is not needed: loading certificates would take longer than a plan.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise ConfigError(
+            f"the certificates to trust can't be read: {error.strerror or type(error).__name__}",
+            hint="Look at SSL_CERT_FILE and SSL_CERT_DIR.",
+        ) from error
+
+
+class _Line:
+    """One call at a time, bounded as a whole: httpx bounds each read, so an answer that trickles would never end."""
+
+    def __init__(self, http: httpx.Client, timeout: float) -> None:
+        self._http = http
+        self._timeout = timeout
+        self._sockets: tuple[socket.socket, ...] = ()
+
+    def post(self, url: str, headers: dict[str, str], body: bytes) -> _Response:
+        late = threading.Event()
+        timer = threading.Timer(self._timeout, self._cut, [late])
+        timer.daemon = True
+        timer.start()
+        try:
+            watch = {"trace": partial(self._watch, late)}
+            with self._http.stream("POST", url, headers=headers, content=body, extensions=watch) as response:
+                return _read_response(response)
+        except Exception as error:
+            if late.is_set() and not isinstance(error, NEVER_SENT):
+                raise httpx.ReadTimeout("the call as a whole took too long") from error
+            raise
+        finally:
+            timer.cancel()
+
+    def _watch(self, late: threading.Event, event: str, info: dict[str, Any]) -> None:
+        """Keep the sockets that httpx connects, through its `trace` extension."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            stream = info["return_value"]
+            self._sockets = tuple(
+                each for each in (*self._sockets, stream.get_extra_info("socket")) if each.fileno() >= 0
+            )
+            if late.is_set():
+                stream.close()
+                raise httpx.ConnectTimeout("connecting took too long")
+
+    def _cut(self, late: threading.Event) -> None:
+        late.set()
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                # socket's own: SSLSocket.shutdown would take the session from under the thread that reads.
+                socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _read_response(response: httpx.Response) -> _Response:
+    received = bytearray()
+    try:
+        for chunk in response.iter_bytes():
+            received += chunk
+            if len(received) > _LARGEST_ANSWER:
+                raise httpx.DecodingError("the answer is too large")
+    except NEVER_SENT as error:
+        # Whatever its class says elsewhere: here, the request has been sent.
+        raise httpx.ReadError(str(error)) from error
+    return _Response(response.status_code, response.headers.get("Retry-After"), bytes(received))
 
 
 def read_exception(error: Exception) -> Answer:
@@ -176,7 +309,7 @@ class _Tokens:
 
     def current(self) -> str:
         if isinstance(self._credentials, AccessToken):
-            return self._credentials.token
+            return _checked(self._credentials.token)
         with self._lock:
             if self._token is None or self._monotonic() >= self._expires:
                 self._token, lifetime = self._fetch(self._credentials)
@@ -211,13 +344,18 @@ class _Tokens:
             raise _NoToken(Rejected(f"{self._explain(response)}; check the client id and secret, and the region"))
         try:
             answer = orjson.loads(response.body)
-            token, lifetime = str(answer["access_token"]), float(answer["expires_in"])
+            token, lifetime = answer["access_token"], float(answer["expires_in"])
+            if not (isinstance(token, str) and token and math.isfinite(lifetime)):
+                raise ValueError(lifetime)  # noqa: TRY301  # as the other ways in which it is no token
         except (ValueError, KeyError, TypeError):
             raise _NoToken(Rejected("the token endpoint answered 200 without a token; check token_url")) from None
-        return token, lifetime
+        return _checked(token), lifetime
 
     def _explain(self, response: _Response) -> str:
-        said = f"no token: {explain(response.status, response.body)}"
-        for secret in (getattr(self._credentials, name, "") for name in ("client_secret", "client_id")):
-            said = said.replace(secret, "(hidden)") if secret else said
-        return said
+        return f"no token: {explain(response.status, response.body)}"
+
+
+def _checked(token: str) -> str:
+    if _TOKEN.fullmatch(token):
+        return token
+    raise _NoToken(Rejected("no token: the access token holds white space or characters that no token has"))

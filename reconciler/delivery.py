@@ -11,7 +11,7 @@ from typing import Final
 
 from reconciler.answers import Accepted, Answer, NotProcessed, Refused, Rejected, Unknown
 from reconciler.batch import Invocation
-from reconciler.state import Outcome, Result
+from reconciler.state import Kind, Outcome, Result
 
 NO_REASON: Final = "the API named it as failed; it does not say why"
 BACKOFF_BASE: Final = 0.5
@@ -106,6 +106,9 @@ def _refused(reason: str, invocation: Invocation, history: History) -> Decision:
         return Halve()
     if history.unknown:
         return Left((), reason)
+    if invocation.requests[0].kind is Kind.TOLERANT:
+        # Its failure is as good as success only where the API looked at it; what stands behind it must wait.
+        return Left(_unsent(invocation, history), reason)
     return Settled(tuple(Outcome(requestid, Result.FAILED, reason) for requestid in _ids(invocation)))
 
 

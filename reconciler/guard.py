@@ -87,8 +87,9 @@ def _releases(plan: Plan, limits: Limits, approvals: Approvals) -> Refusal | Non
 
 def _dispatches(plan: Plan, limits: Limits, approvals: Approvals) -> Refusal | None:
     dispatches = sum(change.dispatches for change in plan.changes)
-    allowed = limits.max_dispatches if approvals.dispatches is None else approvals.dispatches
-    if allowed is None or dispatches <= allowed:
+    if approvals.dispatches is not None and dispatches <= approvals.dispatches:
+        return None
+    if limits.max_dispatches is None or dispatches <= limits.max_dispatches:
         return None
     return Refusal(
         "max-dispatches",

@@ -15,7 +15,7 @@ from reconciler.errors import ConfigError
 
 REGIONS: Final = ("emea", "nam", "apac")
 VENDOR_DOMAINS: Final = ("newvoicemedia.com", "vonage.com")
-_HOST: Final = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_NETLOC: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?", re.IGNORECASE)
 _PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*")
 
 
@@ -47,14 +47,15 @@ def checked_url(url: str, source: str, *, from_file: bool) -> None:
         _ = parts.port
     except ValueError:
         raise ConfigError(f"{source}: it is not a URL") from None
+    if not url.isascii() or not url.isprintable() or " " in url:
+        # urlsplit drops some of these without a word; what is checked must be what is used.
+        raise ConfigError(f"{source}: it holds white space, or characters that no URL has")
     _check_shape(parts, source)
     if is_loopback(url):
         return
     host = parts.hostname or ""
     if parts.scheme != "https":
         raise ConfigError(f"{source}: plain http goes to this machine only", hint="Use https.")
-    if not _HOST.fullmatch(host):
-        raise ConfigError(f"{source}: it has no plain host name")
     if from_file and not any(host == domain or host.endswith("." + domain) for domain in VENDOR_DOMAINS):
         raise ConfigError(
             f"{source}: in a file, only hosts under {' and '.join(VENDOR_DOMAINS)} and this machine are taken",
@@ -67,3 +68,5 @@ def _check_shape(parts: SplitResult, source: str) -> None:
         raise ConfigError(f"{source}: it must start with https:// and a host")
     if "@" in parts.netloc or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
         raise ConfigError(f"{source}: it must be scheme, host and plain path: no user, query or fragment")
+    if not _NETLOC.fullmatch(parts.netloc):
+        raise ConfigError(f"{source}: it has no plain host name")

@@ -58,12 +58,13 @@ def _settle_locally(change: Change, interactions: dict[str, Open], failed: dict[
         interactions.pop(change.address, None)
         for requestid in change.follows:
             failed.pop(requestid, None)
-    elif change.action is Action.RECORD and change.after and change.address in interactions:
-        known = interactions[change.address]
+    elif change.action in {Action.RECORD, Action.DRIFT} and change.before and change.after:
+        # What has drifted stays open as it is; only the facts about it are written.
+        content = change.before if change.action is Action.DRIFT else change.after
         interactions[change.address] = replace(
-            known,
+            interactions[change.address],
             source=change.after.source,
-            fields=change.after.fields,
+            fields=content.fields,
             prevent_release=change.after.prevent_release,
         )
 

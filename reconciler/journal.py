@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -17,6 +17,7 @@ from reconciler.errors import StateError
 from reconciler.state import Outcome, Result, State, fold
 
 _CHECKSUM: Final = 8
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 def decode(data: bytes, name: str) -> tuple[Record, ...]:
     """Return the records of a journal; `name` is the file to blame. Raises StateError for anything but a torn end."""
-    whole, _, _torn = data.rpartition(b"\n")
-    return tuple(_decode_lines(whole, name)) if whole else ()
+    whole, newline, _torn = data.rpartition(b"\n")
+    return tuple(_decode_lines(whole, name)) if newline else ()
 
 
 def _decode_lines(whole: bytes, name: str) -> Iterator[Record]:
@@ -64,16 +65,30 @@ def _decode_lines(whole: bytes, name: str) -> Iterator[Record]:
             raise _damaged(name, number, "its checksum does not match")
         try:
             yield _record(orjson.loads(body))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _damaged(name, number, "it is not a record of this version") from error
 
 
 def _record(raw: dict[str, Any]) -> Record:
-    outcomes = tuple(
-        Outcome(item["requestid"], Result(item["result"]), item.get("reason", ""), resent=item.get("resent", False))
-        for item in raw["outcomes"]
+    return Record(
+        _of(str, raw["lineage"]), _of(int, raw["serial"]), _of(str, raw["at"]), tuple(map(_outcome, raw["outcomes"]))
     )
-    return Record(raw["lineage"], int(raw["serial"]), raw["at"], outcomes)
+
+
+def _outcome(raw: dict[str, Any]) -> Outcome:
+    return Outcome(
+        _of(str, raw["requestid"]),
+        Result(raw["result"]),
+        _of(str, raw.get("reason", "")),
+        resent=_of(bool, raw.get("resent", False)),
+    )
+
+
+def _of(kind: type[T], value: Any) -> T:
+    """Return the value if it is of just this type; raises TypeError."""
+    if type(value) is not kind:
+        raise TypeError(kind)
+    return value
 
 
 def _damaged(name: str, number: int, why: str) -> StateError:

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -28,11 +28,21 @@ _POLL: Final = 0.1
 _JOB_URLS: Final = ("RECONCILER_JOB_URL", "CI_JOB_URL", "BUILD_URL")
 
 
+def _say_nothing(_message: str) -> None:
+    """Wait without a word."""
+
+
 @contextmanager
-def locked(
-    state: Path, command: str, now: datetime, *, timeout: float = 0.0, environment: Mapping[str, str] = os.environ
+def locked(  # noqa: PLR0913  # each is independent, and all but three have defaults
+    state: Path,
+    command: str,
+    now: datetime,
+    *,
+    timeout: float = 0.0,
+    say: Callable[[str], None] = _say_nothing,
+    environment: Mapping[str, str] = os.environ,
 ) -> Iterator[None]:
-    """Hold the lock of a state; wait at most `timeout` seconds for it.
+    """Hold the lock of a state; wait at most `timeout` seconds for it, and `say` once who is waited for.
 
     Raises StateLocked, naming the owner, if another process holds it, and StateError if there can be no lock.
     """
@@ -42,15 +52,16 @@ def locked(
     except OSError as error:
         raise StateError(f"{path}: the lock can't be opened: {error.strerror}") from error
     try:
-        _acquire(descriptor, path, timeout)
+        _acquire(descriptor, path, timeout, say)
         _write_owner(descriptor, command, now, environment)
         yield
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, path: Path, timeout: float, monotonic: Callable[[], float] = time.monotonic) -> None:
-    deadline = monotonic() + timeout
+def _acquire(descriptor: int, path: Path, timeout: float, say: Callable[[str], None]) -> None:
+    deadline = time.monotonic() + timeout
+    said = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,11 +71,14 @@ def _acquire(descriptor: int, path: Path, timeout: float, monotonic: Callable[[]
                     f"{path}: this file system has no locks: {error.strerror}",
                     hint="Keep the state on a local disk: without a lock two runs could double everything.",
                 ) from error
-            if monotonic() >= deadline:
+            if time.monotonic() >= deadline:
                 raise StateLocked(
                     f"the state is locked by {_owner(path)}",
                     hint="Wait until it is done, or use --lock-timeout SECONDS to wait for it here.",
                 ) from error
+            if not said:
+                say(f"Waiting up to {timeout:g} s for the lock of {_owner(path)}.")
+                said = True
             time.sleep(_POLL)
         else:
             return
@@ -84,7 +98,8 @@ def _write_owner(descriptor: int, command: str, now: datetime, environment: Mapp
         os.pwrite(descriptor, orjson.dumps(owner) + b"\n", 0)
     except OSError as error:
         # The lock itself is held; only the courtesy to others fails. A full disk shows when the state is saved.
-        sys.stderr.write(f"warning: the lock's owner can't be written: {error.strerror}\n")
+        with suppress(AttributeError, OSError, ValueError):
+            sys.stderr.write(f"warning: the lock's owner can't be written: {error.strerror}\n")
 
 
 def _user() -> str:

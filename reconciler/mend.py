@@ -5,6 +5,7 @@ Pure. Each returns the new state and what to tell the person.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -26,10 +27,11 @@ def forget(state: State, addresses: Sequence[str]) -> Mended:
     """Return the state without the addresses; nothing is sent, so what is open stays open."""
     chains, failures = state.chains(), state.failures()
     for address in addresses:
-        if any(link.unknown for _, link in chains.get(address, ())):
+        if any(not link.unsent for _, link in chains.get(address, ())):
+            command = f"reconciler state resolve {shlex.quote(address)} --as applied|not-applied"
             raise ReconcilerError(
                 f"{address}: the outcome of a request is unknown, so it can't be forgotten",
-                hint=f"Say what became of it first: reconciler state resolve {address} --as applied|not-applied",
+                hint=f"Say what became of it first: {command}",
             )
         if address not in state.interactions and address not in chains and address not in failures:
             raise _unknown(address)
@@ -72,27 +74,27 @@ def resolve(state: State, address: str, *, applied: bool, at: str) -> Mended:
     Applied: as if the API had said so. Not applied: it is planned anew, under a new requestid.
     """
     links = state.chains().get(address, [])
-    if not any(link.unknown for _, link in links):
+    if all(link.unsent for _, link in links):
         raise ReconcilerError(f"{address}: nothing is unknown about it", hint="`reconciler state list` shows what is.")
-    requestid, link = next(entry for entry in links if entry[1].unknown)
+    requestid, link = next(entry for entry in links if not entry[1].unsent)
     if applied:
         mended = fold(state, [(Outcome(requestid, Result.SUCCEEDED, resent=True), at)])
     else:
-        mended = _not_applied(state, requestid, link)
+        mended = _not_applied(state, requestid, link, at)
     said = [f"{address}: the {link.kind} {requestid} is taken as {'applied' if applied else 'not applied'}."]
-    left = [other for _, other in mended.chains().get(address, ()) if other.unknown]
+    left = [other for _, other in mended.chains().get(address, ()) if not other.unsent]
     if left:
         said.append(f"A {left[0].kind} of {address} is still unknown: run apply, or resolve it too.")
     return Mended(mended, tuple(said))
 
 
-def _not_applied(state: State, requestid: str, link: Pending) -> State:
+def _not_applied(state: State, requestid: str, link: Pending, at: str) -> State:
     pending = dict(state.pending)
     if link.kind in {Kind.DISPATCH, Kind.RELEASE}:
         del pending[requestid]
     else:
         # It must still be sent, whatever a person saw: under its own requestid, and counted from now.
-        pending[requestid] = replace(link, unsent=True)
+        pending[requestid] = replace(link, unsent=True, at=at)
     if link.kind is Kind.RELEASE:
         pending = {rid: other for rid, other in pending.items() if other.address != link.address}
     return replace(state, serial=state.serial + 1, pending=pending)

@@ -59,14 +59,17 @@ class Pace:
         self._interval = 0.0
         self._next = 0.0
 
-    def take_turn(self, brake: Brake) -> None:
-        """Wait for this call's turn, or until the brake is pulled."""
+    def take_turn(self, brake: Brake, patience: float) -> bool:
+        """Wait for this call's turn, or until the brake is pulled; False if it is more than `patience` seconds away."""
         with self._lock:
             now = self._clock.monotonic()
             turn = max(now, self._next)
+            if turn - now > patience:
+                return False
             self._next = turn + self._interval
         if turn > now:
             self._clock.wait(turn - now, brake.pulled)
+        return True
 
     def slow_down(self, retry_after: float) -> None:
         """Note a 429: nothing goes out for `retry_after` seconds, and less often from then on."""

@@ -91,7 +91,8 @@ class Change:
     """What happens to one address, and why.
 
     `before` is what is or may be open, `after` what is declared. `follows` are the failed or pending requestids
-    it comes after; `attempt` counts from 1; `failure` is the API's word on the last failed attempt.
+    it comes after; `attempt` counts from 1; `failure` is the API's word on the last failed attempt. `records`: a
+    drift that comes with local facts to write, or with traces to clear.
     """
 
     action: Action
@@ -104,6 +105,7 @@ class Change:
     follows: tuple[str, ...] = ()
     attempt: int = 1
     failure: str = ""
+    records: bool = False
 
     @property
     def releases(self) -> bool:
@@ -127,7 +129,7 @@ class Plan:
     """All that an apply would do, sorted by address.
 
     `releasable` counts the interactions that are or may be open and could be released; `declared` counts the
-    declarations; `unchanged` those that need nothing.
+    declarations; `unchanged` the open ones that are as declared.
     """
 
     target: Target | None
@@ -156,7 +158,7 @@ class Plan:
     @property
     def writes(self) -> bool:
         """Whether an apply would change the state at all."""
-        return any(change.action not in {Action.DRIFT, Action.HOLD} for change in self.changes)
+        return any(change.records or change.action not in {Action.DRIFT, Action.HOLD} for change in self.changes)
 
     @property
     def held(self) -> tuple[Change, ...]:

@@ -65,7 +65,7 @@ def plan(
         change = _change(case, policy, now)
         if change is not None:
             changes.append(change)
-        unchanged += change is None or change.action in {Action.RECORD, Action.DRIFT}
+        unchanged += opened is not None and (change is None or change.action is Action.RECORD)
     return Plan(
         target=target or state.target,
         lineage=state.lineage,
@@ -73,13 +73,14 @@ def plan(
         changes=tuple(changes),
         declared=len(declared),
         open=len(state.interactions),
-        releasable=_releasable(state, chains),
+        releasable=_releasable(state, chains, failures),
         unchanged=unchanged,
     )
 
 
-def _releasable(state: State, chains: Mapping[str, Links]) -> int:
+def _releasable(state: State, chains: Mapping[str, Links], failures: Mapping[str, Failures]) -> int:
     maybe = {address for address, links in chains.items() if needs_settling(links)}
+    maybe |= {address for address, entries in failures.items() if _maybe_open(entries)}
     return sum(not is_once(address) for address in state.interactions.keys() | maybe)
 
 
@@ -89,7 +90,8 @@ def _change(case: _Case, policy: Policy, now: datetime) -> Change | None:
     change = _known(case, policy)
     if change is None and (case.links or case.failures):
         # What was once wanted is wanted no more; the next apply clears its traces.
-        return Change(Action.RECORD, case.address, Reason.UNWANTED, _before(case), _after(case, policy))
+        before = _before(case.opened, policy) if case.opened else None
+        return Change(Action.RECORD, case.address, Reason.UNWANTED, before, _after(case, policy))
     if change is not None and case.links:
         return replace(change, steps=reuse_unsent(change.steps, case.links))
     return change
@@ -143,7 +145,7 @@ def _release_maybe_open(case: _Case, failure: Failed) -> Change:
 
 
 def _undeclared(case: _Case, opened: Open, policy: Policy) -> Change:
-    before = _before(case)
+    before = _before(opened, policy)
     if is_once(case.address):
         return Change(Action.FORGET, case.address, Reason.ONCE_GONE, before=before)
     if _given_up(case.failures, policy):
@@ -160,21 +162,23 @@ def _same(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Cha
         and opened.fields == public_fields(wanted.request, policy.sensitive)
     ):
         return None
-    return Change(Action.RECORD, case.address, Reason.LOCAL, _before(case), _after(case, policy))
+    return Change(Action.RECORD, case.address, Reason.LOCAL, _before(opened, policy), _after(case, policy))
 
 
 def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Change:
-    before, after = _before(case), _side(wanted, policy)
+    before, after = _before(opened, policy), _side(wanted, policy)
     changed = diff.compare(
         opened.provider,
-        opened.fields,
+        before.fields,
         wanted.provider,
         after.fields,
-        sensitive_changed=_sensitive_changed(case.address, opened, wanted, policy.sensitive),
+        sensitive_changed=_sensitive_changed(case.address, before, wanted, policy.sensitive),
     )
     change = Change(Action.DRIFT, case.address, Reason.KEPT, before, after, diff=changed)
     if wanted.on_change is OnChange.KEEP:
-        return change
+        known = (opened.source, opened.prevent_release, opened.fields)
+        local = known != (after.source, after.prevent_release, before.fields)
+        return replace(change, records=local or bool(case.links or case.failures))
     if is_once(case.address):
         again = replace(change, action=Action.DISPATCH, reason=Reason.AGAIN, steps=(_dispatch(wanted),))
         return _retried(again, case.failures, Kind.DISPATCH)
@@ -187,7 +191,7 @@ def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> 
     return _retried(replaced, case.failures, Kind.RELEASE)
 
 
-def _sensitive_changed(address: str, opened: Open, wanted: Interaction, sensitive: frozenset[str]) -> bool:
+def _sensitive_changed(address: str, opened: Side, wanted: Interaction, sensitive: frozenset[str]) -> bool:
     """Whether a sensitive value differs: the old content with the new values would have the old digest if none did."""
     values = [item for item in wanted.request.get("linkeddata", ()) if _is_hidden(item, sensitive)]
     hidden = [item for item in opened.fields.get("linkeddata", ()) if "value" not in item]
@@ -214,7 +218,7 @@ def _named(item: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _unknown(case: _Case, policy: Policy, now: datetime) -> Change:
-    before, after = _maybe(case), _after(case, policy)
+    before, after = _maybe(case, policy), _after(case, policy)
     unknown = tuple(requestid for requestid, link in case.links if link.unknown)
     follows = (*unknown, *(requestid for requestid, _ in case.failures))
     held = why_held(case.links, case.wanted, now, hold=policy.hold_unknown, within=policy.resend_within)
@@ -226,11 +230,10 @@ def _unknown(case: _Case, policy: Policy, now: datetime) -> Change:
     return Change(Action.SETTLE, case.address, Reason.OUTCOME_UNKNOWN, before, after, steps, follows=follows)
 
 
-def _maybe(case: _Case) -> Side:
+def _maybe(case: _Case, policy: Policy) -> Side:
     """Return what is or may be open: what the state says, else the request that may have been processed."""
-    known = _before(case)
-    if known is not None:
-        return known
+    if case.opened:
+        return _before(case.opened, policy)
     last: Pending = next(link for _, link in reversed(case.links) if link.unknown or link.kind is Kind.TOLERANT)
     guarded = any(link.prevent_release for _, link in case.links)
     return Side(last.provider, last.digest, last.source, fields=last.fields, prevent_release=guarded)
@@ -258,12 +261,14 @@ def _after(case: _Case, policy: Policy) -> Side | None:
     return _side(case.wanted, policy) if case.wanted else None
 
 
-def _before(case: _Case) -> Side | None:
-    opened = case.opened
-    if opened is None:
-        return None
+def _before(opened: Open, policy: Policy) -> Side:
+    """Return what is open, without what was not sensitive when it was stored and is now."""
     return Side(
-        opened.provider, opened.digest, opened.source, fields=opened.fields, prevent_release=opened.prevent_release
+        opened.provider,
+        opened.digest,
+        opened.source,
+        fields=public_fields(opened.fields, policy.sensitive),
+        prevent_release=opened.prevent_release,
     )
 
 

@@ -149,6 +149,8 @@ class StateFile:
                 # Some file systems have no hard links.
                 _write(spare, self.path.read_bytes())
             spare.replace(backup)
+            # Two links to one file: then a rename does nothing, by POSIX.
+            spare.unlink(missing_ok=True)
             _sync_folder(self.path.parent)
 
     def save(self, state: State) -> None:

@@ -8,19 +8,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
+from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
 
 from reconciler.errors import StateError
-from reconciler.model import is_once, known_digest
+from reconciler.model import Json, canonical, is_once, known_digest
 from reconciler.state import Failed, Kind, Open, Pending, State, Target
 
 VERSION: Final = 1
 _SECTIONS: Final = ("interactions", "pending", "failed")
 _KEYS: Final = frozenset({"version", "lineage", "serial", "target", *_SECTIONS})
+_HEAD: Final = b'\n  "'
 _ENTRY: Final = b'\n    "'
+_KINDS: Final = frozenset(kind.value for kind in Kind)
 T = TypeVar("T")
 
 
@@ -46,7 +49,8 @@ def _section(name: str, entries: Mapping[str, T], plain: Callable[[T], dict[str,
         return b'"%b": {}' % name.encode()
     option = orjson.OPT_SORT_KEYS
     lines = [
-        b"    %b: %b" % (orjson.dumps(key), orjson.dumps(plain(entries[key]), option=option)) for key in sorted(entries)
+        b"    %b: %b" % (orjson.dumps(key), orjson.dumps(plain(entries[key]), _StoredFields.as_it_is, option))
+        for key in sorted(entries)
     ]
     return b'"%b": {\n%b\n  }' % (name.encode(), b",\n".join(lines))
 
@@ -110,17 +114,65 @@ def _with_flags(plain: dict[str, Any], **flags: bool) -> dict[str, Any]:
 def decode(data: bytes, name: str) -> State:
     """Return the state; `name` is the file to blame. Raises StateError for anything but a whole state of version 1."""
     try:
-        raw = orjson.loads(data)
+        state = _Decoder(name).state(_by_line(data))
+    except _OtherLayout:
+        state = _Decoder(name).state(_whole(data, name))
+    entries = len(state.interactions) + len(state.pending) + len(state.failed)
+    if data.count(_ENTRY) != entries or data.count(_HEAD) != len(_KEYS):
+        # Not in our own layout, or a key stands twice, as a merge may leave it: the slow way tells.
+        _refuse_duplicates(data, name)
+    return state
+
+
+def _whole(data: bytes, name: str) -> Any:
+    try:
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise StateError(
             f"{name}:{error.lineno}:{error.colno}: the state is not whole JSON: {error.msg}",
             hint=f"Restore it from where it is kept, or from {name}.backup, the state before the last apply.",
         ) from error
-    state = _Decoder(name).state(raw)
-    if data.count(_ENTRY) != len(state.interactions) + len(state.pending) + len(state.failed):
-        # Not in our own layout, or a key stands twice, as a merge may leave it: the slow way tells.
-        _refuse_duplicates(data, name)
-    return state
+
+
+def _by_line(data: bytes) -> Any:
+    """Return the raw state with its sections as `_Lines`; raises _OtherLayout if it isn't in our own layout."""
+    head, lines, position = [], {}, 0
+    for section in _SECTIONS:
+        opening = b'\n  "%b": {\n' % section.encode()
+        if (start := data.find(opening, position)) >= 0:
+            start += len(opening)
+            end = data.find(b"\n  }", start)
+            head.append(data[position:start])
+            lines[section] = _Lines(data, start, end)
+            position = end
+    try:
+        raw = orjson.loads(b"".join([*head, data[position:]]))
+    except orjson.JSONDecodeError as error:
+        raise _OtherLayout from error
+    return {**raw, **lines} if isinstance(raw, dict) else raw
+
+
+class _OtherLayout(Exception):
+    """The state is not in our own layout, which is no error: somebody's tool may have formatted it."""
+
+
+class _Lines:
+    """A section's entries, decoded one by one: all at once, 100,000 of them would take 400 MB."""
+
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        self._data, self._start, self._end = data, start, end
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        data, position, end = self._data, self._start, self._end
+        while position < end:
+            newline = data.find(b",\n", position, end)
+            line = data[position : end if newline < 0 else newline]
+            position = end if newline < 0 else newline + 2
+            try:
+                [entry] = orjson.loads(b"{%b}" % line).items()
+            except ValueError as error:
+                raise _OtherLayout from error
+            yield entry
 
 
 def _refuse_duplicates(data: bytes, name: str) -> None:
@@ -136,7 +188,10 @@ def _refuse_duplicates(data: bytes, name: str) -> None:
                 )
             seen.add(key)
 
-    json.loads(data, object_pairs_hook=pairs)
+    try:
+        json.loads(data, object_pairs_hook=pairs)
+    except (RecursionError, ValueError) as error:
+        raise StateError(f"{name}: it nests too deep, or holds a number too long, to be checked") from error
 
 
 class _Decoder:
@@ -144,6 +199,7 @@ class _Decoder:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._same: dict[str, str] = {}  # what stands in many entries, held once
 
     def state(self, raw: Any) -> State:
         if not isinstance(raw, dict) or "version" not in raw:
@@ -174,8 +230,8 @@ class _Decoder:
             hint="Use the version of reconciler that wrote it, or a newer one; `pip install --upgrade reconciler`.",
         )
 
-    def _mapping(self, value: Any, what: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
+    def _mapping(self, value: Any, what: str) -> Any:
+        if not isinstance(value, dict | _Lines):
             raise self._wrong(f"{what} is not a map")
         return value
 
@@ -199,7 +255,7 @@ class _Decoder:
             raise self._wrong("target is not {base_url, account}")
         return Target(base_url, account)
 
-    def _entries(self, section: str, raw: dict[str, Any], kind: type[T]) -> Iterator[tuple[str, T]]:
+    def _entries(self, section: str, raw: dict[str, Any] | _Lines, kind: type[T]) -> Iterator[tuple[str, T]]:
         shape = _SHAPES[kind]
         required = _REQUIRED[kind]
         for key, entry in raw.items():
@@ -210,18 +266,74 @@ class _Decoder:
                     raise self._wrong(f"{section}: {part} of {key!r} is of the wrong type")
             yield key, self._built(section, key, entry, kind)
 
+    def _time(self, section: str, key: str, value: str) -> None:
+        """Check a time that is reckoned with."""
+        try:
+            known = datetime.fromisoformat(value).tzinfo is not None
+        except ValueError:
+            known = False
+        if not known:
+            raise self._wrong(f"{section}: at of {key!r} is not a time with its zone")
+
     def _built(self, section: str, key: str, entry: dict[str, Any], kind: type[T]) -> T:
         if not known_digest(entry["digest"]):
             raise self._newer(f"{VERSION} with digests of scheme {entry['digest'].partition(':')[0]!r}")
         if kind is Pending:
-            if entry["kind"] not in Kind or (entry["kind"] == Kind.BURN and is_once(entry["address"])):
+            if entry["kind"] not in _KINDS or (entry["kind"] == Kind.BURN and is_once(entry["address"])):
                 raise self._wrong(f"{section}: kind of {key!r} is not one of {', '.join(Kind)}")
             entry["kind"] = Kind(entry["kind"])
+            self._time(section, key, entry["at"])
         if kind is Failed:
             if entry["action"] not in {"dispatch", "release"}:
                 raise self._wrong(f"{section}: action of {key!r} is neither dispatch nor release")
             entry["earlier"] = tuple(entry.get("earlier", ()))
+        if "fields" in entry:
+            try:
+                entry["fields"] = _StoredFields(entry["fields"])
+            except TypeError:
+                raise self._wrong(f"{section}: fields of {key!r} nest too deep") from None
+        for part in ("provider", "at"):
+            if (value := entry.get(part)) is not None:
+                entry[part] = self._same.setdefault(value, value)
         return kind(**entry)
+
+
+class _StoredFields(Mapping[str, Json]):
+    """Fields kept as canonical JSON, and decoded when they are looked at: most of them never are.
+
+    As dicts, those of 100,000 entries would take 200 MB.
+    """
+
+    __slots__ = ("_json",)
+
+    def __init__(self, fields: dict[str, Json]) -> None:
+        self._json = memoryview(canonical(fields)).tobytes()  # a copy of its own size: orjson's buffers are larger
+
+    def __getitem__(self, name: str) -> Json:
+        return orjson.loads(self._json)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(orjson.loads(self._json))
+
+    def __len__(self) -> int:
+        return len(orjson.loads(self._json))
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, _StoredFields):
+            return self._json == other._json
+        return bool(orjson.loads(self._json) == other)
+
+    __hash__ = None  # type: ignore[assignment]  # as a dict's
+
+    def __repr__(self) -> str:
+        return repr(orjson.loads(self._json))
+
+    @staticmethod
+    def as_it_is(value: object) -> orjson.Fragment:
+        """Give orjson what it does not know itself: the JSON that is there already."""
+        if isinstance(value, _StoredFields):
+            return orjson.Fragment(value._json)  # noqa: SLF001  # its own
+        raise TypeError(type(value))
 
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
