@@ -1,0 +1,16 @@
+#!/bin/sh
+# Install the reconciler of INSTALL_VERSION, unless it is here already.
+set -eu
+
+version=${INSTALL_VERSION:?"say which version of reconciler to install"}
+if [ "$(reconciler --version 2>/dev/null || true)" = "reconciler $version" ]; then
+    exit 0
+fi
+if [ -n "${GITHUB_PATH:-}" ]; then
+    # -I: a file of the checkout can't stand in for a module of Python's.
+    python3 -I -m venv "$RUNNER_TEMP/reconciler"
+    "$RUNNER_TEMP/reconciler/bin/pip" install --quiet --disable-pip-version-check "reconciler==$version"
+    echo "$RUNNER_TEMP/reconciler/bin" >> "$GITHUB_PATH"
+else
+    pip install --quiet --disable-pip-version-check "reconciler==$version"
+fi

@@ -1,0 +1,1 @@
+"""The files of docs/ci, run as a hosting platform runs them."""
