@@ -1,5 +1,19 @@
-"""`python -m reconciler`."""
+"""The way in: `reconciler`, and `python -m reconciler`."""
 
-from reconciler.cli import main
+from __future__ import annotations
 
-raise SystemExit(main())
+import sys
+
+
+def main() -> int:
+    """Run the command line; an interruption while it is still being imported ends as quietly as a later one."""
+    try:
+        from reconciler.cli import main as run  # noqa: PLC0415  # what is imported here may be interrupted
+
+        return run()
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,9 +11,9 @@ from __future__ import annotations
 import queue
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from reconciler.answers import Accepted, Answer, NotProcessed, Unknown
@@ -117,13 +117,36 @@ def apply(intent: Intent, options: Options, shell: Shell) -> Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Delivered:
-    """What one Invocation, or a half of one, came to."""
+class _Load:
+    """An Invocation on its way. `unknown`: an attempt of its requests, in whatever run, had an unknown outcome.
+
+    A half keeps the scrubber of the whole: what the API says of it may still speak of the other half.
+    """
 
     invocation: Invocation
+    scrubber: Scrubber
+    unknown: bool
+
+    def halves(self) -> tuple[_Load, _Load]:
+        """Return its halves, each to be sent by itself."""
+        first, second = self.invocation.halves()
+        return replace(self, invocation=first), replace(self, invocation=second)
+
+    def unsent(self) -> tuple[Outcome, ...]:
+        """Return that its requests have not been processed, if that is certain."""
+        if self.unknown:
+            return ()
+        return tuple(Outcome(request.requestid, Result.UNSENT) for request in self.invocation.requests)
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivered:
+    """What an Invocation came to; `halves` are sent instead of it."""
+
     outcomes: tuple[Outcome, ...]
     problem: str = ""
     stop: bool = False
+    halves: tuple[_Load, ...] = ()
 
 
 class _Courier:
@@ -168,23 +191,31 @@ class _Courier:
 
     def _wave(self, requests: list[Request], pool: ThreadPoolExecutor) -> None:
         """Send the requests and journal what becomes of them; then move on every chain whose head is settled."""
-        waiting = pack(requests, self._options.request_bytes)
-        if not waiting:
-            return
-        results: queue.SimpleQueue[_Delivered | BaseException | None] = queue.SimpleQueue()
-        for invocation in waiting:
-            pool.submit(self._deliver, invocation, results)
-        unfinished = len(waiting)
-        while unfinished:
-            result = results.get()
-            if result is None:
-                unfinished -= 1
-            elif isinstance(result, BaseException):
-                self._shell.brake.pull()
-                raise result
-            else:
-                self._record(result)
+        waiting = deque(self._load(invocation) for invocation in pack(requests, self._options.request_bytes))
+        results: queue.SimpleQueue[_Delivered | BaseException] = queue.SimpleQueue()
+        in_flight = 0
+        while waiting or in_flight:
+            if self._shell.brake.pulled.is_set():
+                self._leave(waiting)
+            while waiting and in_flight < self._options.parallelism:
+                pool.submit(self._deliver, waiting.popleft(), results)
+                in_flight += 1
+            if in_flight:
+                # What one came to is in the journal before the next one takes its place.
+                waiting.extendleft(reversed(self._record(results.get())))
+                in_flight -= 1
         self._advance(requests)
+
+    def _load(self, invocation: Invocation) -> _Load:
+        scrubber = Scrubber(invocation, self._options.sensitive)
+        return _Load(invocation, scrubber, unknown=invocation.requests[0].resend)
+
+    def _leave(self, waiting: deque[_Load]) -> None:
+        """Journal, at once, that what waits is not sent in this run."""
+        unsent = tuple(outcome for load in waiting for outcome in load.unsent())
+        waiting.clear()
+        if unsent:
+            self._journal(unsent)
 
     def _advance(self, requests: Iterable[Request]) -> None:
         heads = {request.requestid for request in requests}
@@ -203,13 +234,18 @@ class _Courier:
 
     # -- outcomes, in the coordinating thread ----------------------------------------------------------------------
 
-    def _record(self, delivered: _Delivered) -> None:
+    def _record(self, delivered: _Delivered | BaseException) -> tuple[_Load, ...]:
+        """Journal what an Invocation came to, and return what is to be sent instead of it."""
+        if isinstance(delivered, BaseException):
+            self._shell.brake.pull()
+            raise delivered
         if delivered.problem:
             self.problems.append(delivered.problem)
             self.gave_up = self.gave_up or delivered.stop or bool(delivered.outcomes)
         if delivered.outcomes and self._journal(delivered.outcomes):
             counts = Counter(outcome.result for outcome in delivered.outcomes)
             self._shell.progress.settled(counts[Result.SUCCEEDED], counts[Result.FAILED])
+        return delivered.halves
 
     def _journal(self, outcomes: tuple[Outcome, ...]) -> bool:
         at = stamp(self._shell.clock.now())
@@ -235,56 +271,42 @@ class _Courier:
 
     # -- one Invocation, in a thread of the pool -------------------------------------------------------------------
 
-    def _deliver(self, invocation: Invocation, results: queue.SimpleQueue[_Delivered | BaseException | None]) -> None:
+    def _deliver(self, load: _Load, results: queue.SimpleQueue[_Delivered | BaseException]) -> None:
         try:
-            for delivered in self._attempts(invocation, unknown=invocation.requests[0].resend):
-                results.put(delivered)
-            results.put(None)
+            results.put(self._attempts(load))
         except BaseException as error:  # noqa: BLE001  # handed to the coordinating thread, which raises it
             results.put(error)
 
-    def _attempts(self, invocation: Invocation, *, unknown: bool) -> Iterator[_Delivered]:
+    def _attempts(self, load: _Load) -> _Delivered:
         """Send until the outcome is known, the budget is spent or the brake is pulled."""
         shell, began, tries = self._shell, self._shell.clock.monotonic(), 0
-        scrubber = Scrubber(invocation, self._options.sensitive)
+        invocation, clean = load.invocation, load.scrubber.clean
         while True:
             patience = self._options.budget.seconds - (shell.clock.monotonic() - began)
             in_time = self._pace.take_turn(shell.brake, patience)
             if shell.brake.pulled.is_set() or not in_time:
-                problem = "" if in_time else _TOO_LONG
-                yield _Delivered(invocation, _unsent_unless(invocation, unknown=unknown), problem)
-                return
+                return _Delivered(load.unsent(), "" if in_time else _TOO_LONG)
             answer = shell.sender.invoke(invocation)
             tries += 1
-            unknown = unknown or isinstance(answer, Unknown)
+            load = replace(load, unknown=load.unknown or isinstance(answer, Unknown))
             self._feel(answer)
-            history = History(tries, shell.clock.monotonic() - began, unknown)
+            history = History(tries, shell.clock.monotonic() - began, load.unknown)
             match decide(answer, invocation, history, self._options.budget, shell.random.random()):
                 case Again(wait, reason):
-                    shell.progress.waiting(wait, scrubber.clean(reason))
+                    shell.progress.waiting(wait, clean(reason))
                     shell.clock.wait(wait, shell.brake.pulled)
                 case Halve():
-                    for half in invocation.halves():
-                        yield from self._attempts(half, unknown=unknown)
-                    return
+                    return _Delivered((), halves=load.halves())
                 case Settled(outcomes):
-                    yield _Delivered(invocation, scrubber.clean_outcomes(outcomes))
-                    return
+                    return _Delivered(load.scrubber.clean_outcomes(outcomes))
                 case Left(outcomes, reason, stop):
                     if stop:
-                        # Here and now: this thread would take the next Invocation before the outcome is recorded.
+                        # Here and now: other threads must not send until the coordinating one hears of it.
                         shell.brake.pull()
-                    yield _Delivered(invocation, outcomes, scrubber.clean(reason), stop)
-                    return
+                    return _Delivered(outcomes, clean(reason), stop=stop)
 
     def _feel(self, answer: Answer) -> None:
         if isinstance(answer, NotProcessed) and answer.throttled:
             self._pace.slow_down(answer.retry_after)
         elif isinstance(answer, Accepted):
             self._pace.speed_up()
-
-
-def _unsent_unless(invocation: Invocation, *, unknown: bool) -> tuple[Outcome, ...]:
-    if unknown:
-        return ()
-    return tuple(Outcome(request.requestid, Result.UNSENT) for request in invocation.requests)

@@ -27,6 +27,7 @@ _READ: Final = 20_000
 _PHONE: Final = re.compile(r"[0-9+(). /-]*")
 _SIGNIFICANT: Final = 9
 _SHORT: Final = 4
+_LONG: Final = 100
 
 
 def hide(text: str, values: Iterable[str]) -> str:
@@ -35,7 +36,9 @@ def hide(text: str, values: Iterable[str]) -> str:
     A value of less than four characters counts only where it stands by itself.
     """
     lowered = text.lower()
-    found = {spelling for value in values for spelling in _spellings(value) if spelling.lower() in lowered}
+    # No spelling is shorter than the value with its white space folded, but for a phone number's.
+    likely = [value for value in values if len(" ".join(value.split())) <= max(len(text), _LONG)]
+    found = {spelling for value in likely for spelling in _spellings(value) if spelling.lower() in lowered}
     if not found:
         return text
     longest_first = sorted(found, key=len, reverse=True)
@@ -55,6 +58,7 @@ def _spellings(value: str) -> Iterator[str]:
         ascii_escaped,
         ascii_escaped.replace("/", "\\/"),
         orjson.dumps(escaped).decode()[1:-1],
+        json.dumps(ascii_escaped)[1:-1],
         repr(value)[1:-1],
         html.escape(value),
         quote(value),

@@ -141,6 +141,11 @@ class State:
     pending: Mapping[str, Pending] = field(default_factory=dict)
     failed: Mapping[str, Failed] = field(default_factory=dict)
 
+    @property
+    def met(self) -> bool:
+        """Whether the target may know of anything in it; until then a mistyped one can be corrected."""
+        return bool(self.interactions or self.failed or any(link.unknown for link in self.pending.values()))
+
     def chains(self) -> dict[str, list[tuple[str, Pending]]]:
         """Return the pending links of each address that has any, as (requestid, link) in the order of the chain."""
         chains: defaultdict[str, list[tuple[str, Pending]]] = defaultdict(list)

@@ -143,11 +143,7 @@ class StateFile:
         spare = backup.with_name(backup.name + ".new")
         with _explained(backup, "the backup can't be made"):
             spare.unlink(missing_ok=True)
-            try:
-                os.link(self.path, spare)
-            except OSError:
-                # Some file systems have no hard links.
-                _write(spare, self.path.read_bytes())
+            _copy(self.path, spare)
             spare.replace(backup)
             # Two links to one file: then a rename does nothing, by POSIX.
             spare.unlink(missing_ok=True)
@@ -166,12 +162,15 @@ class StateFile:
         self._good = 0
 
     def set_journal_aside(self) -> Path:
-        """Rename a journal that belongs to another state, and return where it is now."""
+        """Keep a journal that belongs to another state under a name of its own, and return that.
+
+        It stays where it is, too: until the next save, the state is refused as before.
+        """
         number = 1
         while (aside := self._journal.with_name(f"{self._journal.name}.aside{number}")).exists():
             number += 1
         with _explained(self._journal, "the journal can't be set aside"):
-            self._journal.rename(aside)
+            _copy(self._journal, aside)
             _sync_folder(self.path.parent)
         return aside
 
@@ -205,6 +204,14 @@ def _explained(path: Path, what: str) -> Iterator[None]:
             hint="Nothing more was sent. Make room or mend the folder, then run apply again: what was sent is known "
             "from what is saved, and is settled under the same requestids.",
         ) from error
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Give a file a second name, or copy it where the file system has no links; it is never rewritten in place."""
+    try:
+        os.link(path, copy)
+    except OSError:
+        _write(copy, path.read_bytes())
 
 
 def _write(path: Path, data: bytes, mode: int = 0o600) -> None:

@@ -5,6 +5,7 @@ The pipeline is in plan.py and apply.py of this package, as a short sequence of 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -20,6 +21,17 @@ from reconciler.errors import ConfigError, DeclarationError, ExitCode, Reconcile
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; no traceback reaches a user."""
     console = Console()
+    return _complete(_guarded(arguments, console), console)
+
+
+def _complete(code: int, console: Console) -> int:
+    """Return the exit code, which is not that of success if what was asked for could not be printed."""
+    return code if code or not console.cut else ExitCode.ERROR
+
+
+def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
+    collecting = gc.isenabled()
+    gc.disable()  # a run is short, and nothing large in it holds cycles: looking for them would only take time
     try:
         return _run(sys.argv[1:] if arguments is None else arguments, console)
     except (DeclarationError, ConfigError) as error:
@@ -29,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.error(str(error), error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        console.error("interrupted; nothing was sent")
+        console.error("interrupted")
         return ExitCode.INTERRUPTED
     except RecursionError:
         console.error("the input is nested too deeply")
@@ -39,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.ERROR
     finally:
         console.close()
+        if arguments is None:
+            gc.freeze()  # the process ends: nothing that is left needs to be looked through once more
+        elif collecting:
+            gc.enable()
 
 
 def _run(arguments: Sequence[str], console: Console) -> int:
@@ -46,6 +62,8 @@ def _run(arguments: Sequence[str], console: Console) -> int:
     console.configure(options)
     os.umask(0o077)
     signal.signal(signal.SIGTERM, die_of)
+    if options.module == "sandbox":
+        gc.enable()  # it serves for days
     try:
         # Each command's module is imported only when it runs: plan needs no HTTP, --version needs nothing.
         command = import_module(f"reconciler.cli.{options.module}")

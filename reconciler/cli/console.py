@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from reconciler.errors import Problem
 from reconciler.render.escape import visible
 
 _BAR: Final = 30
+_READER_GONE: Final = frozenset({errno.EPIPE, errno.EIO, errno.EBADF})
 _REDRAW: Final = 0.1
 
 
@@ -32,6 +34,8 @@ class Console:
         self.width = _width(environ) if self.terminal or environ.get("COLUMNS") else 80
         self.json_log = False
         self.verbose = False
+        self.cut = False
+        """Whether data is missing from stdout, for another reason than that its reader wanted no more."""
         self._environ = environ
         self._folder = Path()
         self._runner = environ.get("GITHUB_ACTIONS") == "true"
@@ -45,7 +49,10 @@ class Console:
 
     def out(self, text: str) -> None:
         """Write data to stdout; `text` brings its own newline."""
-        _write(self._stdout, self._tame(text))
+        error = _write(self._stdout, self._tame(text))
+        if error is not None and error.errno not in _READER_GONE and not self.cut:
+            self.cut = True
+            self.error(f"what was asked for can't be printed: {error.strerror}")
 
     def error(self, message: str, hint: str = "") -> None:
         """Log what is wrong and what to do next."""
@@ -144,18 +151,20 @@ def settings_folder(options: argparse.Namespace) -> Path:
     return (folder / options.config).parent if options.config else folder
 
 
-def _write(stream: TextIO | None, text: str) -> None:
+def _write(stream: TextIO | None, text: str) -> OSError | None:
+    """Write, and return what went wrong: a run goes on without its output, for it may be sending."""
     if stream is None:
-        return
+        return None
     try:
         stream.write(_writable(stream, text))
         stream.flush()
-    except (OSError, ValueError):
-        # The pipe's reader or the terminal is gone.
-        return
-    except RuntimeError:
-        # A signal came in the middle of a write to the same stream, and its handler has something to say as well.
-        return
+    except OSError as error:
+        return error
+    except (RuntimeError, ValueError):
+        # A signal came in the middle of a write to the same stream, and its handler has something to say as well;
+        # or the stream was closed.
+        return None
+    return None
 
 
 def _writable(stream: TextIO, text: str) -> str:
@@ -236,7 +245,7 @@ class ProgressLine:
             filled = _BAR * self._done // max(1, self._total)
             return f"[{'=' * filled}{' ' * (_BAR - filled)}] {self._said()}"[:room]
         # How long matters more than the whole reason, which the report repeats.
-        lead, reason = f"{self._said()} · ", visible(self._waiting)
+        lead, reason = f"{self._done}/{self._total} · ", visible(self._waiting)
         left = room - len(lead) - len(reason) - len(self._again)
         if left < 0:
             reason = reason[: max(0, len(reason) + left - 1)] + "…"

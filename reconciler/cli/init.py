@@ -12,6 +12,7 @@ from reconciler.cli.workspace import Workspace, new_state, open_workspace
 from reconciler.config import FILE_NAME
 from reconciler.errors import ExitCode
 from reconciler.lock import locked
+from reconciler.render.escape import visible
 from reconciler.statefile import StateFile
 
 _CONFIG: Final = """\
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     workspace = open_workspace(options, console)
     made += [_state(workspace), _example(workspace), _gitignore(folder)]
     for line in filter(None, made):
-        console.out(f"Made {line}\n")
+        console.out(f"Made {visible(line)}\n")
     console.out(_NEXT)
     return ExitCode.DONE
 

@@ -158,7 +158,7 @@ def new_state(target: Target | None = None) -> State:
 def check_target(state: State, workspace: Workspace) -> None:
     """Raise TargetMismatch if the state belongs to another API or account."""
     target = workspace.target
-    if state.target is None or state.target == target:
+    if state.target is None or state.target == target or not state.met:
         return
     raise TargetMismatch(
         f"{workspace.state_path}: this state belongs to {named(state.target)}, not to {named(target)}",

@@ -1,0 +1,1 @@
+"""The fault table of the design, through the command and real HTTP."""

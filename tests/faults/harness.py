@@ -1,0 +1,134 @@
+"""What the rows of the fault table share: declarations, a clock that doesn't wait, the checks after a fault."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.sandbox import SandboxServer
+from reconciler.sandbox.record import Call
+from tests.cli import Ran, Workplace
+
+APPLY = ("apply", "--auto-approve")
+NAMES: AbstractSet[str] = frozenset({"A", "B", "C", "once:O"})
+FOUR = """\
+provider: P
+defaults: {route: R}
+interactions:
+  - externalid: A
+  - externalid: B
+  - externalid: C
+  - {once: O, route: Once}
+"""
+
+
+def many(count: int) -> str:
+    """Return a declaration of so many interactions, id-000 and so on."""
+    entries = "".join(f"  - {{externalid: id-{number:03}, route: R}}\n" for number in range(count))
+    return f"provider: P\ninteractions:\n{entries}"
+
+
+SPREAD = {"RECONCILER_REQUEST_BYTES": "1000", "RECONCILER_PARALLELISM": "1"}
+"""Several Invocations, one after the other."""
+
+
+@dataclass
+class QuickClock:
+    """The machine's time, in which every wait passes at once; `waits` are the seconds that were asked for."""
+
+    waits: list[float] = field(default_factory=list)
+    ahead: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def now(self) -> datetime:
+        """See pace.Clock."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """See pace.Clock."""
+        return time.monotonic() + self.ahead
+
+    def wait(self, seconds: float, until: threading.Event) -> None:
+        """See pace.Clock."""
+        del until
+        with self.lock:
+            self.waits.append(seconds)
+            self.ahead += seconds
+
+
+def apply(place: Workplace, **env: str) -> Ran:
+    """Apply what is declared; `env` are variables without their prefix."""
+    return place.run(*APPLY, env={f"RECONCILER_{name.upper()}": value for name, value in env.items()})
+
+
+def invokes(server: SandboxServer) -> list[Call]:
+    """Return the invoke calls so far."""
+    return [call for call in server.calls if call.kind == "invoke"]
+
+
+def tokens(server: SandboxServer) -> list[Call]:
+    """Return the token calls so far."""
+    return [call for call in server.calls if call.kind == "token"]
+
+
+def pending(place: Workplace, *, unsent: bool) -> AbstractSet[str]:
+    """Return the addresses whose pending request is marked unsent, or is not."""
+    links = place.state["pending"].values()
+    return {link["address"] for link in links if bool(link.get("unsent")) is unsent}
+
+
+def failures(place: Workplace) -> dict[str, str]:
+    """Return the reasons of the failed requests by address."""
+    return {failure["address"]: failure["reason"] for failure in place.state["failed"].values()}
+
+
+def opened(place: Workplace) -> dict[str, Any]:
+    """Return what the state holds as open."""
+    return dict(place.state["interactions"])
+
+
+def check_nothing_doubled(server: SandboxServer) -> None:
+    """Check the server's truth: nothing was opened twice, and no interaction without an externalid was sent twice."""
+    record = server.emulator.record
+    assert server.errors == []
+    assert record.doubles == []
+    assert record.mixed == []
+    assert set(record.once_by_content.values()) <= {1}
+
+
+def check_recovers(place: Workplace, server: SandboxServer, names: AbstractSet[str] = NAMES) -> None:
+    """Check that an apply without faults ends with everything exactly once, and with nothing left to do."""
+    server.faults.clear()
+    ran = apply(place)
+    assert ran.code == 0, ran.out + ran.err
+    check_done(place, server, names)
+
+
+def check_done(place: Workplace, server: SandboxServer, names: AbstractSet[str] = NAMES) -> None:
+    """Check that everything is open exactly once, here and there, and that a plan is empty."""
+    check_nothing_doubled(server)
+    assert set(server.emulator.open) == {name for name in names if not name.startswith("once:")}
+    assert server.emulator.record.once_by_content.total() == sum(name.startswith("once:") for name in names)
+    state = place.state
+    assert (set(state["interactions"]), state["pending"], state["failed"]) == (set(names), {}, {})
+    calls = len(server.calls)
+    planned = place.run("plan", "--detailed-exitcode", "--format", "json")
+    assert (planned.code, planned.json["changes"], len(server.calls)) == (0, [], calls)
+    check_requestids(server)
+
+
+def check_requestids(server: SandboxServer) -> None:
+    """Check that a requestid always carried the same request; a burnt one, from then on, only its release."""
+    contents: dict[str | None, list[bytes]] = {}
+    for call in invokes(server):
+        assert len(set(call.requestids)) == len(call.requestids)
+        for request in call.requests:
+            known = contents.setdefault(request.requestid, [])
+            if request.content not in known:
+                known.append(request.content)
+                assert len(known) == 1 or (len(known) == 2 and request.action == "release")
+            assert request.content == known[-1]
