@@ -11,6 +11,9 @@ import pytest
 
 from reconciler.sandbox import SandboxServer
 from tests.cli import Workplace, clean_environment
+from tests.crash.summary import pytest_terminal_summary
+
+__all__ = ["pytest_terminal_summary"]
 
 ROOT = Path(__file__).parent.parent
 

@@ -41,7 +41,7 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
         console.error(str(error), error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        console.error("interrupted")
+        console.error("interrupted" if console.sent else "interrupted; nothing was sent")
         return ExitCode.INTERRUPTED
     except RecursionError:
         console.error("the input is nested too deeply")

@@ -103,6 +103,7 @@ def _run_locked(
 
 def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspace, console: Console) -> ExitCode:
     brake = Brake()
+    console.sent = plan.sends
     with _sender(workspace, needed=plan.sends) as sender, interruptible(brake, console):
         shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
         report = apply(intent, _options(workspace), shell)

@@ -36,6 +36,8 @@ class Console:
         self.verbose = False
         self.cut = False
         """Whether data is missing from stdout, for another reason than that its reader wanted no more."""
+        self.sent = False
+        """Whether this run has begun to send."""
         self._environ = environ
         self._folder = Path()
         self._runner = environ.get("GITHUB_ACTIONS") == "true"

@@ -1,0 +1,309 @@
+# ruff: noqa: SLF001 - a mutant changes what is nobody else's business
+"""The product with one protection removed each: what the harness must be able to catch.
+
+A mutant is a patch made in the forked process only; its docstring says what goes wrong. The product has no switch.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from stat import S_ISDIR
+from types import SimpleNamespace
+from typing import Any, Final
+from uuid import uuid4
+
+from reconciler import apply, chains, delivery, intent, lock, pace, state, statefile, stateformat
+from reconciler.plan import Step
+from reconciler.state import Kind, Outcome, Result
+from reconciler.statefile import StateFile
+
+Mutant = Callable[[], None]
+MUTANTS: Final[dict[str, Mutant]] = {}
+
+
+def mutant(patch: Mutant) -> Mutant:
+    """Make a patch known by its name."""
+    MUTANTS[patch.__name__.replace("_", "-")] = patch
+    return patch
+
+
+def _set(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)
+
+
+# -- intent and requestids ---------------------------------------------------------------------------------------
+
+
+@mutant
+def intent_not_saved() -> None:
+    """Send the first request before the intent is saved."""
+    real = StateFile.save
+    begun: list[bool] = []
+
+    def save(self: StateFile, new: state.State) -> None:
+        if begun or not new.pending:
+            real(self, new)
+        else:
+            begun.append(True)
+
+    _set(StateFile, "save", save)
+
+
+@mutant
+def random_requestids() -> None:
+    """Draw requestids, instead of deriving them from the state that a run starts from."""
+    _set(intent, "derive", lambda *_: str(uuid4()))
+
+
+@mutant
+def new_requestids_on_resend() -> None:
+    """Send again, after an unknown outcome, under a new requestid."""
+
+    def change(step: Step) -> Step | None:
+        renewed = step.resend and step.kind in {Kind.DISPATCH, Kind.RELEASE}
+        return replace(step, requestid=None, resend=False) if renewed else step
+
+    _settle_with(change)
+
+
+# -- journal and disk --------------------------------------------------------------------------------------------
+
+
+@mutant
+def no_journal() -> None:
+    """Keep no journal: save outcomes at the end only."""
+    _set(StateFile, "append", lambda *_: None)
+
+
+@mutant
+def files_not_fsynced() -> None:
+    """Fsync folders only, no files."""
+
+    def sync(descriptor: int) -> None:
+        if S_ISDIR(os.fstat(descriptor).st_mode):
+            os.fsync(descriptor)
+
+    _set(statefile, "_sync", sync)
+
+
+@mutant
+def folder_not_fsynced() -> None:
+    """Fsync files only, no folders."""
+    _set(statefile, "_sync_folder", lambda _folder: None)
+
+
+@mutant
+def journal_removed_first() -> None:
+    """Remove the journal before the state that holds its outcomes is saved."""
+    real = StateFile.save
+
+    def save(self: StateFile, new: state.State) -> None:
+        statefile.journal_path(self.path).unlink(missing_ok=True)
+        real(self, new)
+
+    _set(StateFile, "save", save)
+
+
+@mutant
+def state_written_in_place() -> None:
+    """Overwrite the state where it stands, instead of replacing it by a whole new file."""
+
+    def save(self: StateFile, new: state.State) -> None:
+        statefile._write(self.path, stateformat.encode(new))
+        statefile.journal_path(self.path).unlink(missing_ok=True)
+        statefile._sync_folder(self.path.parent)
+        self._good = 0
+
+    _set(StateFile, "save", save)
+
+
+# -- outcomes ----------------------------------------------------------------------------------------------------
+
+
+@mutant
+def refusal_settles() -> None:
+    """Take a 400 after an unknown outcome as a definite failure."""
+    real = delivery._refused
+
+    def refused(reason: str, invocation: Any, history: delivery.History) -> delivery.Decision:
+        return real(reason, invocation, replace(history, unknown=False))
+
+    _set(delivery, "_refused", refused)
+
+
+@mutant
+def unknown_marked_unsent() -> None:
+    """Mark as unsent what can't be settled, though an earlier try may have been processed."""
+    real = delivery._unsent
+    _set(delivery, "_unsent", lambda invocation, history: real(invocation, replace(history, unknown=False)))
+
+
+@mutant
+def unsent_not_cleared() -> None:
+    """Leave the mark `unsent` in the intent of the run that does send it."""
+
+    def change(link: state.Pending, known: state.Pending | None) -> state.Pending:
+        return replace(link, unsent=known.unsent if known else False)
+
+    _link_with(change)
+
+
+@mutant
+def failure_of_resend_is_definite() -> None:
+    """Take a resend that is answered as failed as if its first copy had failed."""
+    real = state._Draft.settle
+
+    def settle(self: Any, outcome: Outcome, at: str) -> None:
+        real(self, replace(outcome, resent=False), at)
+
+    _set(state._Draft, "settle", settle)
+
+
+# -- burn and chains ---------------------------------------------------------------------------------------------
+
+
+def _settle_with(change: Callable[[Step], Step | None]) -> None:
+    real = chains._settling
+
+    def settling(*arguments: Any) -> Iterator[Step]:
+        return (changed for step in real(*arguments) if (changed := change(step)) is not None)
+
+    _set(chains, "_settling", settling)
+
+
+def _link_with(change: Callable[[state.Pending, state.Pending | None], state.Pending]) -> None:
+    real = intent._link
+
+    def link(*arguments: Any) -> state.Pending:
+        known = next((one for one in arguments if isinstance(one, state.Pending)), None)
+        return change(real(*arguments), known)
+
+    _set(intent, "_link", link)
+
+
+@mutant
+def no_burn() -> None:
+    """Leave the requestid of a dispatch of unknown outcome unburnt."""
+    _settle_with(lambda step: None if step.kind is Kind.BURN else step)
+
+
+@mutant
+def no_release_after_burn() -> None:
+    """Burn a requestid without releasing what it may have dispatched."""
+    _settle_with(lambda step: None if step.kind is Kind.TOLERANT else step)
+
+
+@mutant
+def chain_order_reversed() -> None:
+    """Store the order of a chain the wrong way round."""
+    _link_with(lambda link, _: replace(link, order=-link.order))
+
+
+@mutant
+def chain_sent_at_once() -> None:
+    """Send links without waiting for the outcome of the one before them."""
+
+    def heads(self: Any, _wanted: Any) -> Any:
+        return [request for chain in self._chains for request in chain]
+
+    def advance(self: Any, _requests: Any) -> None:
+        for chain in self._chains:
+            chain.clear()
+
+    _set(apply._Courier, "_heads", heads)
+    _set(apply._Courier, "_advance", advance)
+
+
+@mutant
+def outcome_journaled_late() -> None:
+    """Send the next link before the outcome of the one before it is in the journal."""
+    real, mark_unsent = StateFile.append, apply._Courier._mark_unsent
+    waiting: list[tuple[StateFile, Any]] = []
+
+    def end(self: Any) -> None:
+        for store, record in waiting:
+            real(store, record)
+        mark_unsent(self)
+
+    _set(StateFile, "append", lambda store, record: waiting.append((store, record)))
+    _set(apply._Courier, "_mark_unsent", end)
+
+
+@mutant
+def chain_goes_on_after_failed_release() -> None:
+    """Send the dispatch of a replace though its release failed."""
+    real = apply._Courier._advance
+
+    def advance(self: Any, requests: Any) -> None:
+        self._results = dict.fromkeys(self._results, Result.SUCCEEDED)
+        real(self, requests)
+
+    _set(apply._Courier, "_advance", advance)
+
+
+@mutant
+def burn_stored_as_dispatch() -> None:
+    """Store a burn as the dispatch whose requestid it carries."""
+    _link_with(lambda link, _: replace(link, kind=Kind.DISPATCH) if link.kind is Kind.BURN else link)
+
+
+@mutant
+def tolerant_release_stored_as_release() -> None:
+    """Store a release that may fail as one that may not."""
+    _link_with(lambda link, _: replace(link, kind=Kind.RELEASE) if link.kind is Kind.TOLERANT else link)
+
+
+@mutant
+def release_without_its_provider() -> None:
+    """Send a release with the declared provider, not with that of its dispatch."""
+    real = intent._request
+
+    def request(change: Any, step: Step, desired: Any, *more: Any) -> Any:
+        if step.kind is Kind.RELEASE:
+            wanted = desired.get(change.address)
+            step = replace(step, provider=wanted.provider if wanted else None)
+        return real(change, step, desired, *more)
+
+    _set(intent, "_request", request)
+
+
+# -- one run and its end -----------------------------------------------------------------------------------------
+
+
+@mutant
+def no_lock() -> None:
+    """Take the lock without asking whether somebody has it."""
+    _set(lock, "_acquire", lambda *_: None)
+
+
+@mutant
+def calls_in_flight_abandoned() -> None:
+    """Stop at an interrupt without waiting for the answers of calls in flight."""
+    interrupted = threading.Event()
+    real = pace.Brake.interrupt
+
+    def interrupt(self: pace.Brake) -> None:
+        interrupted.set()
+        real(self)
+
+    class Impatient:
+        """A queue that, once the user has interrupted, says of all that is awaited that nothing came of it."""
+
+        def __init__(self) -> None:
+            self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            self.put = self._queue.put
+
+        def get(self) -> Any:
+            while not interrupted.is_set():
+                try:
+                    return self._queue.get(timeout=0.002)
+                except queue.Empty:
+                    continue
+            return apply._Delivered(())
+
+    _set(pace.Brake, "interrupt", interrupt)
+    _set(apply, "queue", SimpleNamespace(SimpleQueue=Impatient))

@@ -1,0 +1,48 @@
+"""A run may be killed anywhere, with or without its disk: the next apply brings about what is declared, once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.crash.conftest import MakeBench
+from tests.crash.harness import ARRIVE, Arrive, seeded
+from tests.crash.scenarios import SCENARIOS
+
+DOUBLE_KILLS = 3
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_anywhere(make_bench: MakeBench, name: str) -> None:
+    """After a kill before, amid or after any effect, on any disk that may be left, one more apply makes it right."""
+    findings = list(make_bench(SCENARIOS[name]).findings())
+    assert not findings, "\n".join(map(str, findings[:5]))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_twice(make_bench: MakeBench, name: str) -> None:
+    """After a kill of the run and another of the one after it, the third makes it right; at seeded places."""
+    bench = make_bench(SCENARIOS[name])
+    points = bench.points(bench.prepare())
+    findings = list(bench.kill_twice(seeded(points, DOUBLE_KILLS, seed=len(points))))
+    assert not findings, "\n".join(map(str, findings[:5]))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("arrive", ARRIVE)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_anywhere_thoroughly(make_bench: MakeBench, name: str, arrive: Arrive) -> None:
+    """As test_killed_anywhere, before each effect too, with the dead run's calls arriving at each time."""
+    bench = make_bench(replace(SCENARIOS[name], thorough=True))
+    findings = list(bench.findings(arrive))
+    assert not findings, "\n".join(map(str, findings[:5]))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_twice_everywhere(make_bench: MakeBench, name: str) -> None:
+    """As test_killed_twice, at each pair of places."""
+    bench = make_bench(SCENARIOS[name])
+    findings = list(bench.kill_twice_everywhere(bench.points(bench.prepare())))
+    assert not findings, "\n".join(map(str, findings[:5]))

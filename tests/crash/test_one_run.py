@@ -1,0 +1,75 @@
+"""One run at a time, and its end when the user asks for it: two runs at once, Ctrl-C and SIGTERM at any effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from reconciler.sandbox.record import Call
+from tests.crash.conftest import MakeBench
+from tests.crash.driver import Driver, Run
+from tests.crash.effects import INVOKE
+from tests.crash.harness import APPLY, Bench, Finding, Point, judge
+from tests.crash.scenarios import SCENARIOS, Phase, Scenario, given
+
+SLOW = Scenario("slow", Phase(given(a="A", b="Q/B"), "late=0.1"))
+LOCKED = 6
+ADDED = given({"s": "Q/SMS", "t": "T"}, a="A", b="B2", c="Q/C", d="D")
+
+
+def two_runs(bench: Bench, other: Driver) -> Iterator[Finding]:
+    """Start a run of edited declarations while a call of the first is in flight; then one more, and judge."""
+    bench.prepare()
+    bench.restore(bench.start)
+    beside: list[Run] = []
+
+    def start(call: Call) -> None:
+        if call.kind == "invoke":
+            bench.server.on_call = None
+            bench.declare(ADDED)
+            beside.append(other.run(bench.job([APPLY])))
+
+    bench.server.on_call = start
+    bench.command(*APPLY, declared=bench.scenario.run)
+    (second,) = beside
+    assert second.ran
+    if second.ran[0].code != LOCKED:
+        yield Finding("beside the first run", f"the second ends with {second.ran[0].code}: {second.ran[0].err}")
+    last = bench.command(*APPLY, declared=Phase(ADDED))
+    assert last.ran
+    if last.ran[0].code:
+        yield Finding("after both", f"apply ends with {last.ran[0].code}: {last.ran[0].out}{last.ran[0].err}")
+    yield from (Finding("after both", what) for what in judge(bench.server, bench.declare(ADDED), once=2))
+
+
+def sending(bench: Bench) -> list[Point]:
+    """Return where a call of the run has just been sent, as places to interrupt it."""
+    points = bench.points(bench.prepare(), "INT")
+    return [
+        point for point in points if (point.event.op, point.event.name, point.cut.when) == ("send", INVOKE, "after")
+    ]
+
+
+def test_two_runs_at_once(make_bench: MakeBench, other_driver: Driver) -> None:
+    """A second run beside the first is locked out with exit 6; started again, it brings about what is declared."""
+    findings = list(two_runs(make_bench(SCENARIOS["dispatch"]), other_driver))
+    assert not findings, "\n".join(map(str, findings))
+
+
+@pytest.mark.parametrize("signal", ["INT", "TERM"])
+@pytest.mark.parametrize("name", ["dispatch-in-parallel", "replace"])
+def test_interrupted_anywhere(make_bench: MakeBench, name: str, signal: str) -> None:
+    """Interrupted once at any effect, a run ends with 130, each answer saved, and the next one finishes the work."""
+    bench = make_bench(SCENARIOS[name])
+    run = bench.prepare()
+    points = [point for point in bench.points(run, signal) if point.cut.when == "after"]
+    findings = list(bench.interrupt_everywhere(points))
+    assert not findings, "\n".join(map(str, findings[:5]))
+
+
+def test_interrupted_in_flight(make_bench: MakeBench) -> None:
+    """Interrupted while a call is in flight, a run waits for its answer and saves it."""
+    bench = make_bench(SLOW)
+    findings = list(bench.interrupt_everywhere(sending(bench)))
+    assert not findings, "\n".join(map(str, findings))
