@@ -5,14 +5,18 @@ Pure. Works on public fields only: a sensitive `linkeddata` item comes without i
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import Final
 
 from reconciler.model import Json
 
 Fields = Mapping[str, Json]
+_NOTHING: Final[Fields] = {}
+_QUEUE: Final = ("agent", "loggedintimeout", "loggedouttimeout")
+_LINKED: Final = ("type", "owner", "key")
 
 
 class Secrecy(StrEnum):
@@ -38,8 +42,24 @@ class FieldChange:
 
 
 def added(provider: str | None, fields: Fields) -> tuple[FieldChange, ...]:
-    """Return every field of an interaction that is dispatched anew."""
-    return compare(None, {}, provider, fields, sensitive_changed=False)
+    """Return every field of an interaction that is dispatched anew: what `compare` finds where nothing was before."""
+    routing = fields.get("routingdata", _NOTHING)
+    queue = routing.get("personalqueue", _NOTHING)
+    scalars = (
+        ("provider", provider),
+        ("route", fields.get("route")),
+        ("interactiontype", routing.get("interactiontype")),
+        *[(f"personalqueue.{name}", queue[name]) for name in _QUEUE if name in queue],
+        *[(f"skills[{index}]", skill) for index, skill in enumerate(routing.get("skills", ()))],
+    )
+    linked = _keyed(fields.get("linkeddata", ()), _LINKED)
+    return (
+        *[FieldChange(name, None, value) for name, value in scalars if value is not None],
+        *[
+            FieldChange(_linked_name(key), None, item, Secrecy.OPEN if "value" in item else Secrecy.SENSITIVE)
+            for key, (_, item) in linked.items()
+        ],
+    )
 
 
 def compare(
@@ -66,7 +86,7 @@ def _scalar(name: str, before: Json, after: Json) -> Iterator[FieldChange]:
 def _routing(before: Fields, after: Fields) -> Iterator[FieldChange]:
     yield from _scalar("interactiontype", before.get("interactiontype"), after.get("interactiontype"))
     queues = before.get("personalqueue", {}), after.get("personalqueue", {})
-    for name in ("agent", "loggedintimeout", "loggedouttimeout"):
+    for name in _QUEUE:
         yield from _scalar(f"personalqueue.{name}", queues[0].get(name), queues[1].get(name))
     yield from _skills(before.get("skills", ()), after.get("skills", ()))
 
@@ -82,13 +102,13 @@ def _skills(before: Sequence[Fields], after: Sequence[Fields]) -> Iterator[Field
 
 
 def _linked(before: Sequence[Fields], after: Sequence[Fields], *, changed: bool) -> Iterator[FieldChange]:
-    names = ("type", "owner", "key")
-    old, new = _keyed(before, names), _keyed(after, names)
+    old, new = _keyed(before, _LINKED), _keyed(after, _LINKED)
     for key in [*new, *(key for key in old if key not in new)]:
         item_before, item_after = old.get(key, (0, None))[1], new.get(key, (0, None))[1]
-        secret = any(item is not None and "value" not in item for item in (item_before, item_after))
-        if secret:
-            both = item_before is not None and item_after is not None
+        both = item_before is not None and item_after is not None
+        if (item_before is not None and "value" not in item_before) or (
+            item_after is not None and "value" not in item_after
+        ):
             secrecy = Secrecy.MAYBE_CHANGED if both and changed else Secrecy.SENSITIVE
             yield FieldChange(_linked_name(key), item_before, item_after, secrecy)
         elif item_before != item_after:
@@ -98,7 +118,7 @@ def _linked(before: Sequence[Fields], after: Sequence[Fields], *, changed: bool)
 
 def linked_values(request: Fields) -> dict[str, str]:
     """Return the `linkeddata` values of a request by the names that its fields have in a difference."""
-    keyed = _keyed(request.get("linkeddata", ()), ("type", "owner", "key"))
+    keyed = _keyed(request.get("linkeddata", ()), _LINKED)
     return {_linked_name(key): str(item["value"]) for key, (_, item) in keyed.items()}
 
 
@@ -108,15 +128,16 @@ _Keyed = dict[_Key, tuple[int, Fields]]
 
 def _keyed(items: Sequence[Fields], names: tuple[str, ...]) -> _Keyed:
     """Return the items by what names them and how often that came before, each with its index."""
-    seen: Counter[_Key] = Counter()
+    seen: dict[tuple[str, ...], int] = {}
     keyed: _Keyed = {}
     for index, item in enumerate(items):
-        key = tuple(item.get(name, "") for name in names)
-        keyed[(*key, seen[key])] = (index, item)
-        seen[key] += 1
+        key = tuple([item.get(name, "") for name in names])
+        occurrence = seen[key] = seen.get(key, -1) + 1
+        keyed[(*key, occurrence)] = (index, item)
     return keyed
 
 
+@lru_cache(maxsize=1024)  # the same few names stand in thousands of interactions
 def _linked_name(key: _Key) -> str:
     kind, owner, name, occurrence = key
     label = f"{kind} {owner}.{name}" if owner else f"{kind} {name}" if name else f"{kind}"
@@ -125,6 +146,8 @@ def _linked_name(key: _Key) -> str:
 
 def _order(name: str, old: _Keyed, new: _Keyed) -> Iterator[FieldChange]:
     """Say so where what is on both sides stands in another order: the order of a list is content."""
+    if not old or not new:
+        return
     before = [key for key in old if key in new]
     after = [key for key in new if key in old]
     if before != after:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 from reconciler.batch import Request
@@ -77,7 +78,12 @@ def _request(change: Change, step: Step, desired: Mapping[str, Interaction], sta
 
 def derive(state: State, step: Step, address: str) -> str:
     """Return the requestid of a new request that starts from the state."""
-    return str(uuid5(UUID(state.lineage), f"{state.serial}:{step.kind.action}:{address}:{step.digest}"))
+    return str(uuid5(_namespace(state.lineage), f"{state.serial}:{step.kind.action}:{address}:{step.digest}"))
+
+
+@lru_cache(maxsize=1)
+def _namespace(lineage: str) -> UUID:
+    return UUID(lineage)
 
 
 def _link(change: Change, step: Step, order: int, known: Pending | None, at: str) -> Pending:

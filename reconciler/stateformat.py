@@ -107,7 +107,9 @@ def _plain_failed(failure: Failed) -> dict[str, Any]:
 
 def _with_flags(plain: dict[str, Any], **flags: bool) -> dict[str, Any]:
     """Return the entry with the flags that are set; a flag that isn't there is false."""
-    plain.update({name: True for name, value in flags.items() if value})
+    for name, value in flags.items():
+        if value:
+            plain[name] = True
     return plain
 
 

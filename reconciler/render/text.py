@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 from unicodedata import east_asian_width
@@ -39,6 +40,7 @@ _COLOURS: Final = {
 }
 _PLAIN_REASONS: Final = frozenset({Reason.NOT_OPEN, Reason.UNDECLARED, Reason.CHANGED, Reason.LOCAL})
 _INDENT: Final = 8
+_MARGIN: Final = " " * _INDENT
 
 
 def plan_text(
@@ -129,32 +131,30 @@ def _details(change: Change, width: int, values: Mapping[str, str]) -> Iterator[
 
 def field_lines(change: Change, width: int, values: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
     """Yield a change's fields, each as it differs; `values` are sensitive values to show, by field."""
-    size = max((columns(visible(field.field)) for field in change.diff), default=0)
+    size = max([10, *[columns(visible(field.field)) for field in change.diff]])
     for field in change.diff:
-        yield from _field(field, width, max(10, size), bare=change.before is None)
+        yield from _field(field, width, size, bare=change.before is None)
         if field.secrecy is not Secrecy.OPEN and field.field in values:
-            yield from _wrapped("", f"declared: {visible(values[field.field])}", width, max(10, size))
+            yield from _wrapped("", f"declared: {visible(values[field.field])}", width, size)
 
 
 def _resolve(change: Change) -> str:
     return f"look it up, then: reconciler state resolve {shlex.quote(visible(change.address))} --as applied|not-applied"
 
 
-def _field(change: FieldChange, width: int, size: int, *, bare: bool) -> Iterator[str]:
+def _field(change: FieldChange, width: int, size: int, *, bare: bool) -> list[str]:
     name = visible(change.field)
     if change.secrecy is not Secrecy.OPEN:
-        yield from _wrapped(name, _secret(change, bare=bare), width, size)
-    elif change.before is None:
-        yield from _wrapped(name, ("" if bare else "+ ") + shown(change.after), width, size)
-    elif change.after is None:
-        yield from _wrapped(name, "- " + shown(change.before), width, size)
-    else:
-        both = f"{shown(change.before)} → {shown(change.after)}"
-        if columns(both) <= width - _INDENT - size - 1:
-            yield from _wrapped(name, both, width, size)
-        else:
-            yield from _wrapped(name, "- " + shown(change.before), width, size)
-            yield from _wrapped("", "+ " + shown(change.after), width, size)
+        return _wrapped(name, _secret(change, bare=bare), width, size)
+    if change.before is None:
+        return _wrapped(name, ("" if bare else "+ ") + shown(change.after), width, size)
+    if change.after is None:
+        return _wrapped(name, "- " + shown(change.before), width, size)
+    both = f"{shown(change.before)} → {shown(change.after)}"
+    if columns(both) <= width - _INDENT - size - 1:
+        return _wrapped(name, both, width, size)
+    before = _wrapped(name, "- " + shown(change.before), width, size)
+    return [*before, *_wrapped("", "+ " + shown(change.after), width, size)]
 
 
 def _secret(change: FieldChange, *, bare: bool) -> str:
@@ -167,6 +167,8 @@ def _secret(change: FieldChange, *, bare: bool) -> str:
 
 def shown(value: object) -> str:
     """Return one of the API's values as a reader would say it, escaped."""
+    if isinstance(value, str):
+        return visible(value)
     if isinstance(value, dict):
         return _shown_object(value)
     if isinstance(value, list):
@@ -183,14 +185,21 @@ def _shown_object(value: dict[str, object]) -> str:
     return f'"{visible(str(value["label"]))}" {text}' if "label" in value else text
 
 
-def _wrapped(name: str, text: str, width: int, size: int) -> Iterator[str]:
-    """Yield lines of at most `width` columns: the name, then the text, none of it left out."""
-    lead = " " * _INDENT + (name + " " * (size - columns(name)) + " " if size else "")
-    room = max(20, width - columns(lead))
-    first, *rest = list(_cut(text, room)) or [""]
-    yield (lead + first).rstrip()
-    for line in rest:
-        yield " " * columns(lead) + line
+def _wrapped(name: str, text: str, width: int, size: int) -> list[str]:
+    """Return lines of at most `width` columns: the name, then the text, none of it left out."""
+    lead, taken = _lead(name, size)
+    room = max(20, width - taken)
+    if columns(text) <= room:
+        return [(lead + text).rstrip()]
+    first, *rest = _cut(text, room)
+    return [lead + first, *(" " * taken + line for line in rest)]
+
+
+@lru_cache(maxsize=1024)  # the same few names stand in thousands of interactions
+def _lead(name: str, size: int) -> tuple[str, int]:
+    """Return what stands before a field's value, and how many columns it takes."""
+    lead = _MARGIN + (name + " " * (size - columns(name)) + " " if size else "")
+    return lead, columns(lead)
 
 
 def _cut(text: str, room: int) -> Iterator[str]:
@@ -205,6 +214,8 @@ def _cut(text: str, room: int) -> Iterator[str]:
 
 
 def _fitting(text: str, room: int) -> int:
+    if text.isascii():
+        return room
     used = 0
     for index, character in enumerate(text):
         used += 2 if east_asian_width(character) in "WF" else 1

@@ -1,0 +1,224 @@
+"""The plan as text: whole outputs at several widths, in colour and without, and hostile values made harmless."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.guard import Approvals, Limits, refusals
+from reconciler.model import Interaction, OnChange, Place
+from reconciler.plan import Action, Plan, Reason
+from reconciler.planfile import SavedPlan
+from reconciler.planner import Policy, plan
+from reconciler.render.text import columns, plan_text
+from reconciler.state import Kind, State, Target
+from tests.golden import assert_golden
+from tests.known import LINEAGE, NOW, failed, interaction, opened, pending
+from tests.render import plans
+
+GOLDEN: Final = Path(__file__).parent / "text"
+COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+CLID: Final = {"type": "clid", "value": "+447700900123"}
+URL: Final = {"type": "url", "label": "Click me", "value": "https://developer.newvoicemedia.com"}
+LONG: Final = {"type": "url", "value": f"https://crm.example/{'a' * 150}?q={'b' * 60}"}
+SKILLS: Final = [
+    {"name": "skillOptional", "expiryafter": 0},
+    {"name": "skillMandatory"},
+    {"name": "s", "expiryafter": 9},
+]
+
+
+def declared(address: str, line: int, file: str = "interactions/crm.yaml", **more: Any) -> Interaction:
+    """Return an interaction with a place."""
+    return interaction(address, place=Place(file, line), **more)
+
+
+def example() -> Plan:
+    """Return the plan that the design shows."""
+    provider, route, old = "CrmIntegration", "CrmCallRouting", Place("interactions/old.yaml", 1)
+    skills = [{"name": "skillOptional"}, {"name": "skillMandatory"}]
+    was = interaction("ObjectId_001", provider, route, linkeddata=[CLID], routingdata={"skills": skills[:1]})
+    new: dict[str, Any] = {"linkeddata": [{**CLID, "value": "+44"}], "routingdata": {"skills": skills}}
+    rest = [interaction(f"X{number:03}", provider, route) for number in range(238)]
+    gone = interaction("ObjectId_009", provider, route, place=old)
+    retried = declared("ObjectId_017", 61, provider=provider, route=route)
+    state = State(
+        LINEAGE,
+        12,
+        Target("https://emea.api.newvoicemedia.com"),
+        {entry.address: opened(entry) for entry in (was, gone, *rest)},
+        failed={"f2": failed(retried, attempts=2)},
+    )
+    desired = [
+        declared("ObjectId_001", 3, provider=provider, route="CrmNight", **new),
+        declared("ObjectId_002", 14, provider=provider, route=route, linkeddata=[CLID]),
+        retried,
+        *rest,
+    ]
+    return plan(desired, state, Policy(), NOW)
+
+
+def everything() -> Plan:
+    """Return a plan with every action, and reasons of every sort; with wide, long and many values."""
+    was = [
+        declared("Changed", 1, provider="Old", linkeddata=[CLID, URL], routingdata={"skills": SKILLS[:1]}),
+        declared("Gone", 1),
+        declared("GivenUp", 1),
+        declared("Gone-Thrice", 1),
+        declared("Kept", 1),
+        declared("Moved", 1, "interactions/old.yaml"),
+        declared("once:again", 1),
+        declared("once:gone", 1),
+        declared("Releasing", 1),
+    ]
+    odd = declared("Odd", 70, linkeddata=[CLID])
+    links = {
+        "p1": pending(declared("Lost", 1, route="Earlier")),
+        "p2": pending(declared("Releasing", 1), Kind.RELEASE),
+        "p3": pending(declared("once:held", 1, route="Earlier")),
+        "p4": pending(declared("once:lost", 1)),
+        "p5": pending(declared("Old", 1), at="2025-12-31T00:00:00Z"),
+        "p6": pending(declared("Burning", 1), Kind.BURN),
+        "p7": pending(declared("Burning", 1), Kind.TOLERANT, 1),
+        "p8": pending(declared("Resent", 30)),
+    }
+    failures = {
+        "f1": failed(declared("GivenUp", 1), "release", attempts=3, reason="the API answered 400: no such 相互作用"),
+        "f2": failed(declared("Gone-Thrice", 1), "release", attempts=3),
+        "f3": failed(odd, attempts=1, resent=True),
+    }
+    desired = [
+        declared(
+            "Changed",
+            3,
+            linkeddata=[{**CLID, "value": "+44"}, {**URL, "label": "Click here"}, LONG],
+            routingdata={"interactiontype": "live", "skills": SKILLS, "personalqueue": {"agent": "ada"}},
+        ),
+        declared("New-対話-" + "長" * 30, 12, f"interactions/{'deep/' * 12}crm.yaml", linkeddata=[CLID, LONG]),
+        declared("GivenUp", 21, route="Night"),
+        declared("Kept", 25, route="Night", on_change=OnChange.KEEP),
+        declared("Moved", 30),
+        declared("once:again", 40, route="Night", on_change=OnChange.AGAIN),
+        declared("once:held", 50),
+        declared("Lost", 60),
+        declared("Old", 61),
+        declared("Burning", 62),
+        declared("Resent", 30),
+        odd,
+    ]
+    state = State(
+        LINEAGE,
+        12,
+        Target("https://emea.api.newvoicemedia.com", "prod-uk"),
+        {entry.address: opened(entry) for entry in was},
+        links,
+        failures,
+    )
+    return plan(desired, state, Policy(), NOW)
+
+
+def text_of(saved: SavedPlan, width: int) -> str:
+    """Return a saved plan as text."""
+    return plan_text(saved.plan, saved.refusals, width=width)
+
+
+def test_the_plan_of_the_design() -> None:
+    """A plan like the one that the design shows comes out as it is shown there."""
+    assert_golden(plan_text(example(), ()), GOLDEN / "design-80.txt")
+
+
+def test_every_action_is_in_the_example() -> None:
+    """The plan of everything holds each action, and each reason but those of settings."""
+    changes = everything().changes
+    assert {change.action for change in changes} == set(Action)
+    assert set(Reason) - {change.reason for change in changes} == {
+        Reason.HELD_FAILED,
+        Reason.HELD_POLICY,
+        Reason.MAYBE_CLOSED,
+        Reason.UNWANTED,
+    }
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_everything(width: int) -> None:
+    """Every action at each width, with the guards that stand against it."""
+    made = everything()
+    refused = refusals(made, Limits(max_releases=2, max_dispatches=1), Approvals())
+    assert_golden(plan_text(made, refused, width=width), GOLDEN / f"everything-{width}.txt")
+
+
+def test_everything_in_colour() -> None:
+    """Colour is put on the symbol and action only, and takes no columns."""
+    coloured = plan_text(everything(), (), colour=True)
+    assert_golden(coloured, GOLDEN / "everything-80-colour.txt")
+    assert COLOUR.sub("", coloured) == plan_text(everything(), ())
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_hostile_values(width: int) -> None:
+    """ANSI, bidi and line breaks in whatever is declared or answered come out as visible escapes."""
+    assert_golden(text_of(plans.hostile(), width), GOLDEN / f"hostile-{width}.txt")
+
+
+@pytest.mark.parametrize("name", ["nothing", "one", "forty"])
+def test_plans(name: str) -> None:
+    """A plan without a change, one with a single one, and a long one with guards."""
+    assert_golden(text_of(getattr(plans, name)(), 80), GOLDEN / f"{name}-80.txt")
+
+
+def test_no_target_is_said() -> None:
+    """A plan against nothing in particular says so."""
+    made = plan([], State(LINEAGE), Policy(), NOW)
+    assert plan_text(made, ()) == (
+        "reconciler · no target · state serial 0, 0 open\n\nNo changes: 0 interactions open, as declared.\n"
+    )
+
+
+def test_values_that_were_asked_for() -> None:
+    """A sensitive value is shown only where it was asked for, beside its field, escaped."""
+    made = plan([interaction("A", linkeddata=[CLID])], State(LINEAGE), Policy(), NOW)
+    assert "(sensitive)" in plan_text(made, ())
+    assert "+44" not in plan_text(made, ())
+    assert "declared: +44\\x07" in plan_text(made, (), values={"A": {"clid": "+44\x07"}})
+
+
+def test_a_command_to_paste_is_safe() -> None:
+    """An address in a command that people paste into a shell is one word of it, whatever it holds."""
+    sent = interaction("once:a $(reboot)'", route="Day")
+    state = State(LINEAGE, pending={"p1": pending(sent)})
+    text = plan_text(plan([interaction(sent.address, route="Night")], state, Policy(), NOW), (), width=200)
+    assert """resolve 'once:a $(reboot)'"'"'' --as""" in text
+
+
+texts = st.sampled_from(plans.HOSTILE) | st.text(max_size=30)
+
+
+@settings(max_examples=30)
+@given(st.lists(texts, min_size=1, max_size=2), st.integers(20, 200))
+def test_nothing_unprintable_comes_out(values: list[str], width: int) -> None:
+    """Whatever is declared, the text is printable characters and line breaks, and no line starts as it likes."""
+    text = text_of(plans.hostile(values), width)
+    assert text.replace("\n", "").isprintable()
+    starts = ("  ", "reconciler · ", "Refused: ", "Plan: ")
+    assert not [line for line in text.splitlines() if line and not line.startswith(starts)]
+
+
+@settings(max_examples=30)
+@given(st.integers(48, 200))
+def test_details_keep_the_width(width: int) -> None:
+    """Only the address, the place, a header and a refusal may be wider than asked for: they are never cut."""
+    for line in plan_text(everything(), (), width=width).splitlines():
+        if line.startswith(" " * 8) and "interactions/" not in line:
+            assert columns(line) <= width
+
+
+def test_nothing_is_left_out_when_it_is_narrow() -> None:
+    """At any width each value is there in full, over as many lines as it takes."""
+    squeezed = re.sub(r"\s", "", plan_text(everything(), (), width=40))
+    for part in (LONG["value"], "長" * 30, "deep/" * 12, "no such 相互作用".replace(" ", "")):
+        assert part in squeezed

@@ -1,0 +1,203 @@
+"""Where requests may go: no trick of spelling gets the credentials to anybody else."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.errors import ConfigError
+from reconciler.hosts import REGIONS, VENDOR_DOMAINS, base_url_of, checked_url, is_loopback, token_url_of
+
+
+def allowed(url: str, *, from_file: bool = True) -> bool:
+    """Whether the URL is taken."""
+    try:
+        checked_url(url, "source", from_file=from_file)
+    except ConfigError:
+        return False
+    return True
+
+
+def test_a_refusal_names_its_source() -> None:
+    """The message starts with where the URL was written, and does not repeat it: it may hold a password."""
+    with pytest.raises(ConfigError, match=r"^reconciler\.yaml: base_url: ") as error:
+        checked_url("https://user:hush@vonage.com", "reconciler.yaml: base_url", from_file=True)
+    assert "hush" not in str(error.value) + error.value.hint
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_the_documented_urls_are_allowed(region: str) -> None:
+    """Each region's URLs pass the check that a file's do."""
+    assert allowed(base_url_of(region))
+    assert allowed(token_url_of(region))
+
+
+def test_the_documented_urls() -> None:
+    """They are the ones of the API's description."""
+    assert base_url_of("emea") == "https://emea.api.newvoicemedia.com"
+    assert token_url_of("nam") == "https://nam.cc.vonage.com/Auth/connect/token"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://vonage.com",
+        "https://emea.cc.vonage.com:8443/a/b-c.d_e~f",
+        "HTTPS://EMEA.API.NEWVOICEMEDIA.COM/",
+        "http://localhost",
+        "http://LOCALHOST:8000/x",
+        "http://127.0.0.1:8000",
+        "http://127.1.2.3",
+        "http://[::1]:8000",
+        "https://[::1]",
+    ],
+)
+def test_the_vendor_and_this_machine(url: str) -> None:
+    """The vendor's hosts over https, and loopback over either, may stand in a file."""
+    assert allowed(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example",
+        "https://evil-vonage.com",
+        "https://evilvonage.com",
+        "https://vonage.com.evil.example",
+        "https://vonage.community",
+        "https://api.newvoicemedia.com.evil.example/vonage.com",
+        "https://1.2.3.4",
+        "https://[2001:db8::1]",
+        "https://[::ffff:127.0.0.1]",
+        "https://0.0.0.0",
+        "https://127.0.0.1.evil.example",
+        "https://localhost.evil.example",
+    ],
+)
+def test_other_hosts_by_environment_only(url: str) -> None:
+    """Another host is refused in a file; the environment may name one that is plainly written."""
+    assert not allowed(url)
+    assert allowed(url, from_file=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "vonage.com",
+        "//vonage.com",
+        "https:vonage.com",
+        "https:/vonage.com",
+        "https://",
+        "https:///vonage.com",
+        "ftp://vonage.com",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "http://vonage.com",
+        "http://evil.example",
+        "http://localhost.",
+        "http://localhost.vonage.com",
+        "http://127.1",
+        "http://2130706433",
+        "http://0x7f.0.0.1",
+        "http://0.0.0.0",
+        "http://[::ffff:127.0.0.1]",
+        "http://[::1",
+        "http://[::1]evil.example",
+        "http://[::1]@evil.example",
+        "http://[::1%25lo]",
+        "https://user@vonage.com",
+        "https://vonage.com@evil.example",
+        "https://vonage.com:443@evil.example",
+        "https://evil.example@vonage.com",
+        "https://@vonage.com",
+        "https://evil.example\\@vonage.com",
+        "https://evil.example\\.vonage.com",
+        "https://evil.example/\\vonage.com",
+        "https://evil.example%2f.vonage.com",
+        "https://evil.example%00.vonage.com",
+        "https://vonage%2ecom",
+        "https://vonage.com.",
+        "https://.vonage.com",
+        "https://-.vonage.com",
+        "https://vonage.com-",
+        "https://evil.example;.vonage.com",
+        "https://evil.example,.vonage.com",
+        "https://evil.example?.vonage.com",
+        "https://evil.example#.vonage.com",
+        "https://vonage.com?x",
+        "https://vonage.com#x",
+        "https://vonage.com/a b",
+        "https://vonage.com/%2e%2e",
+        "https://vonage.com/a;b",
+        "https://vonage。com",
+        "https://vоnage.com",
+        "https://xn--vnage-jye.com/ä",
+        "https://vonage.com:port",
+        "https://vonage.com:",
+        "https://vonage.com:99999",
+        "https://vonage.com:-1",
+        "https://vonage.com:٤٤٣",
+        " https://vonage.com",
+        "https://vonage.com ",
+        "https://vonage.com\n",
+        "https://von\nage.com",
+        "https://vonage.com\t.evil.example",
+        "https://vonage.com\r\nHost: evil.example",
+        "https://vonage.com\0.evil.example",
+        "\x1fhttps://vonage.com",
+    ],
+)
+def test_tricks_are_refused_wherever_they_stand(url: str) -> None:
+    """What could be read in two ways is taken neither from a file nor from the environment."""
+    assert not allowed(url)
+    assert not allowed(url, from_file=False)
+
+
+PARTS = [
+    "https://",
+    "http://",
+    "vonage.com",
+    ".",
+    "evil",
+    "@",
+    "\\",
+    "/",
+    ":",
+    "443",
+    "[::1]",
+    "%2e",
+    "?",
+    "#",
+    "\n",
+    " ",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=8).map("".join) | st.text(max_size=20).map("https://{}".format))
+def test_the_client_goes_where_the_check_looked(url: str) -> None:
+    """Whatever is taken from a file is, as the HTTP client reads it, the vendor's or this machine."""
+    if not allowed(url):
+        return
+    parsed = httpx.URL(url)
+    vendor = any(parsed.host == domain or parsed.host.endswith("." + domain) for domain in VENDOR_DOMAINS)
+    assert (vendor and parsed.scheme == "https") or parsed.host in {"localhost", "127.0.0.1", "::1"}
+    assert not parsed.userinfo
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://localhost:1", True),
+        ("http://127.255.255.254", True),
+        ("http://[::1]", True),
+        ("http://10.0.0.1", False),
+        ("http://localhost.example", False),
+        ("http://", False),
+    ],
+)
+def test_loopback(url: str, *, loopback: bool) -> None:
+    """This machine is known by its address or by the one name that no name server decides."""
+    assert is_loopback(url) is loopback

@@ -1,0 +1,190 @@
+"""One writer at a time: the lock is the kernel's, and it says who holds it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+import orjson
+import pytest
+
+from reconciler.errors import ExitCode, StateError, StateLocked
+from reconciler.lock import job_url, locked
+from tests.known import NOW
+
+HOLDER: Final = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from reconciler.lock import locked
+with locked(Path(sys.argv[1]), "apply", datetime(2026, 1, 2, tzinfo=UTC), environment={"BUILD_URL": "https://ci/7"}):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give where a state may be."""
+    return tmp_path / "reconciler.state.json"
+
+
+@contextmanager
+def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Give another process that holds the lock until it reads a line, or ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert pipe(process.stdout).readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def pipe(stream: IO[str] | None) -> IO[str]:
+    """Return a pipe that is there."""
+    assert stream is not None
+    return stream
+
+
+def try_lock(path: Path, timeout: float = 0.0) -> None:
+    """Take the lock and give it back."""
+    with locked(path, "plan", NOW, timeout=timeout, environment={}):
+        pass
+
+
+def test_one_process_at_a_time(path: Path) -> None:
+    """While another process holds the lock, taking it fails at once, with the documented exit code and the owner."""
+    with holder(path) as process:
+        with pytest.raises(StateLocked, match=rf"@.*, pid {process.pid}, `apply`, since 2026-01-02T00:00:00Z") as error:
+            try_lock(path)
+        assert error.value.exit_code is ExitCode.LOCKED
+        assert str(error.value).endswith(", https://ci/7")
+        assert "--lock-timeout" in error.value.hint
+
+
+def test_a_process_that_was_killed_holds_nothing(path: Path) -> None:
+    """A lock is gone with its process, however that ended; the file that stays means nothing."""
+    with holder(path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        try_lock(path)
+
+
+def test_waiting_for_the_lock(path: Path) -> None:
+    """With a timeout the lock is taken as soon as it is free, and who is waited for is said once."""
+    said: list[str] = []
+    with holder(path) as process:
+
+        def say(message: str) -> None:
+            said.append(message)
+            pipe(process.stdin).write("\n")
+            pipe(process.stdin).flush()
+
+        with locked(path, "apply", NOW, timeout=60, say=say, environment={}):
+            assert process.wait() == 0
+    (message,) = said
+    assert f"pid {process.pid}" in message
+
+
+def test_waiting_ends(path: Path) -> None:
+    """After the timeout the answer is the same as without one."""
+    with locked(path, "apply", NOW, environment={}), pytest.raises(StateLocked):
+        try_lock(path, timeout=0.01)
+
+
+def test_the_lock_can_be_taken_again(path: Path) -> None:
+    """A lock that was given back is free, and names its newest owner only."""
+    with locked(path, "a-very-long-command-name", NOW, environment={}):
+        pass
+    with locked(path, "apply", NOW, environment={}):
+        owner = orjson.loads(path.with_name(f"{path.name}.lock").read_bytes())
+    assert (owner["command"], owner["pid"], owner["job"]) == ("apply", os.getpid(), None)
+
+
+def test_an_error_gives_the_lock_back(path: Path) -> None:
+    """Whatever goes wrong while it is held, the lock is free afterwards."""
+    with pytest.raises(ZeroDivisionError), locked(path, "apply", NOW, environment={}):
+        _ = 1 / 0
+    try_lock(path)
+
+
+def test_the_file_is_the_users_alone_and_stays(path: Path) -> None:
+    """The lock's file is 0600, and is not removed: two files of one name would be two locks."""
+    try_lock(path)
+    file = path.with_name(f"{path.name}.lock")
+    before = file.stat()
+    try_lock(path)
+    assert (before.st_mode & 0o777, file.stat().st_ino) == (0o600, before.st_ino)
+
+
+@pytest.mark.parametrize("owner", [b"", b"not json", b"[]", b"{}", b'{"user": 1}', b"\xff"])
+def test_an_owner_that_can_not_be_read_is_another_process(path: Path, owner: bytes) -> None:
+    """Whatever the file holds, the lock counts."""
+    with locked(path, "apply", NOW, environment={}):
+        path.with_name(f"{path.name}.lock").write_bytes(owner)
+        with pytest.raises(StateLocked, match="locked by another process"):
+            try_lock(path)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Where there can be no lock, nothing is done, and the message says where to keep the state."""
+
+    def no_locks(_descriptor: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(StateError, match="this file system has no locks") as error:
+        try_lock(path, timeout=60)
+    assert not isinstance(error.value, StateLocked)
+    assert "local disk" in error.value.hint
+
+
+def test_a_folder_that_is_not_there_is_an_error(path: Path) -> None:
+    """A lock that can't be opened is an error that names the file."""
+    with pytest.raises(StateError, match=r"nowhere.*\.lock: the lock can't be opened: No such file"):
+        try_lock(path.parent / "nowhere" / path.name)
+
+
+def test_a_full_disk_takes_the_owner_not_the_lock(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If the owner can't be written, the lock holds all the same, and a warning says so."""
+
+    def full(_descriptor: int, _data: bytes, _offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with locked(path, "apply", NOW, environment={}), pytest.raises(StateLocked, match="another process"):
+        try_lock(path)
+    assert "the lock's owner can't be written: No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, None),
+        ({"BUILD_URL": ""}, None),
+        ({"BUILD_URL": "https://jenkins/7"}, "https://jenkins/7"),
+        ({"CI_JOB_URL": "https://gitlab/7", "BUILD_URL": "https://jenkins/7"}, "https://gitlab/7"),
+        ({"RECONCILER_JOB_URL": "https://own/7", "CI_JOB_URL": "https://gitlab/7"}, "https://own/7"),
+        ({"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b"}, None),
+        (
+            {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b", "GITHUB_RUN_ID": "7"},
+            "https://github.com/a/b/actions/runs/7",
+        ),
+    ],
+)
+def test_the_url_of_the_job(environment: dict[str, str], url: str | None) -> None:
+    """The job is named by what GitHub, GitLab or Jenkins say, or by a variable of our own."""
+    assert job_url(environment) == url
