@@ -45,6 +45,7 @@ class Reason(StrEnum):
     UNWANTED = "an earlier failure is wanted no more"
     GIVEN_UP = "release given up"
     MAYBE_OPEN = "may be open: failed only when sent again"
+    MAYBE_CLOSED = "may be released: its release failed only when it was sent again"
     OUTCOME_UNKNOWN = "the outcome of an earlier request is unknown"
     ONCE_GONE = "once, no longer declared"
     ONCE_UNKNOWN_GONE = "once, no longer declared; whether it was dispatched is unknown"

@@ -102,7 +102,7 @@ def _known(case: _Case, policy: Policy) -> Change | None:
         return _closed(case, policy)
     if case.wanted is None:
         return _undeclared(case, case.opened, policy)
-    if same_content(case.opened.digest, case.wanted):
+    if same_content(case.opened.digest, case.wanted) and not _maybe_closed(case.failures):
         return _same(case, case.opened, case.wanted, policy)
     return _differs(case, case.opened, case.wanted, policy)
 
@@ -129,6 +129,11 @@ def _closed(case: _Case, policy: Policy) -> Change | None:
 
 def _maybe_open(failures: Failures) -> Failed | None:
     return next((failure for _, failure in failures if failure.resent and failure.action == "dispatch"), None)
+
+
+def _maybe_closed(failures: Failures) -> bool:
+    """Whether a release failed only when it was sent again, so that the first copy may have closed what seems open."""
+    return any(failure.resent and failure.action == "release" for _, failure in failures)
 
 
 def _tolerant(failure: Failed) -> Step:
@@ -175,7 +180,7 @@ def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> 
         sensitive_changed=_sensitive_changed(case.address, before, wanted, policy.sensitive),
     )
     change = Change(Action.DRIFT, case.address, Reason.KEPT, before, after, diff=changed)
-    if wanted.on_change is OnChange.KEEP:
+    if wanted.on_change is OnChange.KEEP and not _maybe_closed(case.failures):
         known = (opened.source, opened.prevent_release, opened.fields)
         local = known != (after.source, after.prevent_release, before.fields)
         return replace(change, records=local or bool(case.links or case.failures))
@@ -187,7 +192,8 @@ def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> 
         given_up = replace(change, action=Action.REPLACE, reason=Reason.GIVEN_UP, steps=steps)
         return _with_failure(given_up, case.failures)
     steps = (Step(Kind.RELEASE, opened.provider, opened.digest), _dispatch(wanted))
-    replaced = replace(change, action=Action.REPLACE, reason=Reason.CHANGED, steps=steps)
+    reason = Reason.MAYBE_CLOSED if _maybe_closed(case.failures) else Reason.CHANGED
+    replaced = replace(change, action=Action.REPLACE, reason=reason, steps=steps)
     return _retried(replaced, case.failures, Kind.RELEASE)
 
 

@@ -278,5 +278,6 @@ class _Draft:
             earlier=tuple(earlier[-EARLIER_KEPT:]),
             source=link.source,
             prevent_release=link.prevent_release,
-            resent=outcome.resent,
+            # Once in doubt, a further failure leaves it in doubt; a tolerant release ends that for a dispatch.
+            resent=outcome.resent or any(failure.resent for _, failure in previous),
         )
