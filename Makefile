@@ -7,11 +7,13 @@ INSTALLED := .venv/installed
 READY := .venv/ready
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint format cassettes golden wheel clean
+.PHONY: help demo test soak bench lint format cassettes golden wheel clean
 
 help:
 	@echo "make demo       plan, apply, edit, fail and retry, against the sandbox"
 	@echo "make test       all tests"
+	@echo "make bench      us and the peers that are installed, side by side; writes docs/performance.*"
+	@echo "make soak       what takes longer: more examples, every second kill, 100,000 interactions"
 	@echo "make lint       ruff, its formatter, mypy"
 	@echo "make format     let ruff mend and format"
 	@echo "make cassettes  record cassettes/ anew, from the sandbox"
@@ -35,6 +37,13 @@ demo: $(INSTALLED)
 
 test: $(READY)
 	$(PYTEST) -n 2 --dist worksteal
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	$(BIN)/python -m tests.benchmarks
+
+soak: $(READY)
+	$(PYTEST) -n 2 -m soak
 
 lint: $(READY)
 	$(BIN)/ruff check

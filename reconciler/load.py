@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass, field
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,12 +20,16 @@ from reconciler.document import Mark, Parsed
 from reconciler.encoding import refusal
 from reconciler.errors import ConfigError, DeclarationError, Problem
 from reconciler.files import Source, read, walk
-from reconciler.model import Interaction, Place
+from reconciler.model import Interaction, OnChange, Place
+from reconciler.processes import cores, spread
 from reconciler.render.escape import visible
 from reconciler.validate import Rules, validate
 
 JUDGED_BYTES: Final = 256 * 1024
 """The largest file that the pure parser judges: it reads about 100 KB a second, and has to end."""
+SPREAD_FILES: Final = 1_000
+"""From so many files on, reading them is spread over processes."""
+_CHANGES: Final = {change.value: change for change in OnChange}
 _MAX_TAG_DIRECTIVES: Final = 16
 _FLOW_KEY: Final = re.compile(rb"(?<![^\s\[{,])\?(?=[^\s,\[\]{}])").search
 _LIBYAML: Final = (0, 2, 5)
@@ -45,16 +50,16 @@ def load(root: Path, rules: Rules, *, base: Path) -> Declarations:
     Raises DeclarationError with every problem of every file; if `root` isn't there, with one of code `missing-path`.
     """
     sources, problems = walk(root, base)
-    gathered = _Gathered(problems=problems)
+    processes = cores() if len(sources) >= SPREAD_FILES else 1
     with _without_garbage_collection():
-        for source in sources:
-            _load_file(source, rules, gathered)
-    problems = sorted(set(gathered.problems))
+        found = _Found()
+        for part in spread(sources, lambda sources: _read_files(sources, rules).plain(), processes):
+            found.add(part)
+    problems = sorted({*problems, *found.problems, *found.claimed_twice()})
     if any(not problem.warning for problem in problems):
         raise DeclarationError(tuple(problems))
-    return Declarations(
-        tuple(sorted(gathered.interactions, key=lambda interaction: interaction.address)), tuple(problems), len(sources)
-    )
+    interactions = sorted(found.interactions, key=attrgetter("address"))
+    return Declarations(tuple(interactions), tuple(problems), len(sources))
 
 
 def configuration(data: bytes, name: str) -> dict[str, Any]:
@@ -183,39 +188,75 @@ def _syntax(message: str) -> tuple[str, str, str]:
 
 
 @dataclass(slots=True)
-class _Gathered:
-    """What the files read so far hold."""
+class _Found:
+    """What files declare. `claims` are the identities of interactions that have problems."""
 
-    problems: list[Problem]
     interactions: list[Interaction] = field(default_factory=list)
-    places: dict[str, Place] = field(default_factory=dict)
+    claims: list[tuple[str, Place]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def plain(self) -> tuple[Any, ...]:
+        """Return it in tuples, as it goes from one process to another."""
+        interactions = [
+            (
+                each.address,
+                each.provider,
+                each.body,
+                each.digest,
+                (each.place.file, each.place.line, each.place.column),
+                each.prevent_release,
+                each.on_change.value,
+            )
+            for each in self.interactions
+        ]
+        claims = [(address, astuple(place)) for address, place in self.claims]
+        return interactions, claims, [astuple(problem) for problem in self.problems]
+
+    def add(self, plain: tuple[Any, ...]) -> None:
+        """Add what `plain` returned elsewhere."""
+        interactions, claims, problems = plain
+        self.interactions += [
+            Interaction(address, provider, body, digest, Place(*place), prevent, _CHANGES[change])
+            for address, provider, body, digest, place, prevent, change in interactions
+        ]
+        self.claims += [(address, Place(*place)) for address, place in claims]
+        self.problems += [Problem(*problem) for problem in problems]
+
+    def claimed_twice(self) -> Iterator[Problem]:
+        """Yield a problem for each identity that was declared before."""
+        claims = [*((each.address, each.place) for each in self.interactions), *self.claims]
+        if len({address for address, _ in claims}) == len(claims):
+            return
+        places: dict[str, Place] = {}
+        for address, place in sorted(claims, key=lambda claim: claim[1]):
+            first = places.setdefault(address, place)
+            if first is not place:
+                message = f"'{visible(address)}' is declared twice, first at {first.file}:{first.line}:{first.column}"
+                hint = "an identity stands for one interaction: rename or remove one of the two"
+                yield Problem(place.file, place.line, place.column, "duplicate-identity", message, hint)
 
 
-def _load_file(source: Source, rules: Rules, gathered: _Gathered) -> None:
+def _read_files(sources: Sequence[Source], rules: Rules) -> _Found:
+    found = _Found()
+    for source in sources:
+        _read_file(source, rules, found)
+    return found
+
+
+def _read_file(source: Source, rules: Rules, found: _Found) -> None:
     data = read(source)
     if isinstance(data, Problem):
-        gathered.problems.append(data)
+        found.problems.append(data)
         return
     parsed = parse(data, source.name)
     spots = {(problem.line, problem.column) for problem in parsed.problems}
-    gathered.problems += parsed.problems
+    found.problems += parsed.problems
     for document in parsed.documents:
         checked = validate(document, source.name, rules)
-        for interaction in checked.interactions:
-            _claim(interaction.address, interaction.place, gathered)
-        gathered.interactions += checked.interactions
-        for address, place in checked.claims:
-            _claim(address, place, gathered)
+        found.interactions += checked.interactions
+        found.claims += checked.claims
         if checked.problems:  # what follows from a problem of the parser isn't told twice
-            gathered.problems += [p for p in checked.problems if (p.line, p.column) not in spots]
-
-
-def _claim(address: str, place: Place, gathered: _Gathered) -> None:
-    first = gathered.places.setdefault(address, place)
-    if first is not place:
-        message = f"'{visible(address)}' is declared twice, first at {first.file}:{first.line}:{first.column}"
-        hint = "an identity stands for one interaction: rename or remove one of the two"
-        gathered.problems.append(Problem(place.file, place.line, place.column, "duplicate-identity", message, hint))
+            found.problems += [p for p in checked.problems if (p.line, p.column) not in spots]
 
 
 class _without_garbage_collection:  # noqa: N801 - used as a statement

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "reconciler"
-SHELL = {"load", "files", "statefile", "lock", "client", "config"}
+SHELL = {"load", "files", "processes", "statefile", "lock", "client", "config"}
 ONLY_USER = {
     "httpx": {"client"},
     "ruamel": {"load"},

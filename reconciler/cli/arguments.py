@@ -30,14 +30,14 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options; raises UsageError. `--help` and `--version` print and leave."""
-    options = parser().parse_args(arguments)
+    options = parser(arguments[0] if arguments else "").parse_args(arguments)
     if not getattr(options, "module", None):
         raise UsageError("which command?", hint="`reconciler --help` shows what there is.")
     return options
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the whole parser; docs and tests read it too."""
+def parser(first: str = "") -> argparse.ArgumentParser:
+    """Return the whole parser; docs and tests read it too. Where `first` is a command, the others are left out."""
     top = _Parser(
         prog="reconciler",
         description="Keep a contact centre's open interactions equal to what YAML files declare.",
@@ -48,7 +48,8 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
-    for add in (_init, _validate, _plan, _show, _apply, _state, _sandbox):
+    adders = {add.__name__: add for add in (_init, _validate, _plan, _show, _apply, _state, _sandbox)}
+    for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
     return top
 
@@ -112,6 +113,7 @@ def _plan(commands: Any) -> None:
         help="5 if a guard refuses, 2 if anything would be sent, 7 if something is held, else 0",
     )
     parser.add_argument("--out", metavar="FILE", help="save the plan, with its approvals, to apply exactly this")
+    parser.add_argument("--timings", action="store_true", help="say on stderr where the time went")
     _approvals(parser)
     _show_sensitive(parser)
 

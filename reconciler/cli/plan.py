@@ -9,6 +9,7 @@ from pathlib import Path
 from reconciler import planfile
 from reconciler.cli.console import Console
 from reconciler.cli.output import append_summary, markdown, render, summary_wanted, write_copies, write_file
+from reconciler.cli.timings import Timings
 from reconciler.cli.workspace import (
     Workspace,
     approvals,
@@ -32,12 +33,17 @@ from reconciler.state import State
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Show what an apply would do, and save it where asked to."""
+    timings = Timings(console, wanted=options.timings)
     workspace = open_workspace(options, console)
+    timings.ended("settings")
     state, no_state = _read_state(workspace, options, console)
+    timings.ended("read the state")
     declarations, no_path = declarations_or_none(workspace, console, reveal=options.show_sensitive)
+    timings.ended("read the declarations")
     plan = make_plan(declarations.interactions, state, workspace.policy, datetime.now(UTC), workspace.target)
     approved = approvals(options)
     refused = (*no_state, *no_path, *refusals(plan, workspace.limits, approved))
+    timings.ended("compare")
     saved = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
     console.out(render(saved, options, console, revealed(plan, declarations, options, console)))
     console.commands(refusal_annotations(refused))
@@ -46,6 +52,8 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
         append_summary(markdown(saved, options), console)
     if options.out:
         _save(saved, Path(options.directory or ".") / options.out, console)
+    timings.ended("show and save")
+    timings.show()
     return _exit_code(plan, refused) if options.detailed_exitcode else ExitCode.DONE
 
 

@@ -1,0 +1,85 @@
+"""One apply of n dispatches from intent to fold, or bare httpx posting the very same bodies; prints its seconds.
+
+Run as a process of its own: `python -m tests.benchmarks.sending us|httpx FOLDER PORT`. The declarations are read and
+planned before the clock starts; making the HTTP client counts on both sides.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from reconciler.apply import Options, Shell, apply
+from reconciler.batch import pack
+from reconciler.cli.apply import SystemClock
+from reconciler.cli.console import Console, ProgressLine
+from reconciler.client import ACCEPT, AccessToken, Client
+from reconciler.intent import intend
+from reconciler.pace import Brake
+from reconciler.planner import Policy, plan
+from reconciler.state import Target
+from reconciler.statefile import StateFile, read
+from reconciler.times import stamp
+from tests.benchmarks.workload import declared
+
+_TOKEN: Final = "fixed"  # the fixed server takes any
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How long it took, and how much was sent in how many calls."""
+
+    seconds: float
+    calls: int
+    bytes: int
+    parallelism: int = Options().parallelism
+
+
+def main(side: str, folder: Path, port: int) -> Sent:
+    """Prepare, then measure one side."""
+    url = f"http://127.0.0.1:{port}"
+    state = read(folder / "reconciler.state.json").state
+    interactions = declared(folder)
+    now = datetime.now(UTC)
+    made = plan(interactions, state, Policy(), now, Target(url))
+    desired = {interaction.address: interaction for interaction in interactions}
+    intent = intend(made, desired, state, stamp(now), Target(url))
+    bodies = [each.body for each in pack([chain[0] for chain in intent.chains], Options().request_bytes)]
+    if side == "httpx":
+        seconds = _post(url, bodies)
+    else:
+        gc.disable()  # as the command does
+        began = time.perf_counter()
+        store, brake = StateFile(folder / "reconciler.state.json"), Brake()
+        with Client(url, None, AccessToken(_TOKEN)) as client:
+            shell = Shell(store, client, SystemClock(), ProgressLine(Console()), brake, random.Random(0))  # noqa: S311
+            report = apply(intend(made, desired, state, stamp(now), Target(url)), Options(), shell)
+        seconds = time.perf_counter() - began
+        assert len(report.state.interactions) == len(interactions)
+    return Sent(seconds, len(bodies), sum(map(len, bodies)))
+
+
+def _post(url: str, bodies: list[bytes]) -> float:
+    began = time.perf_counter()
+    headers = {"Authorization": f"Bearer {_TOKEN}", "Accept": ACCEPT, "Content-Type": "application/json"}
+    with (
+        httpx.Client(headers=headers, timeout=30) as client,
+        ThreadPoolExecutor(Options().parallelism) as pool,
+    ):
+        for response in pool.map(lambda body: client.post(f"{url}/interactions/invoke", content=body), bodies):
+            assert response.json() == []
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))))

@@ -1,0 +1,70 @@
+"""Where a plan's time goes, stage by stage, in one process: `python -m tests.benchmarks.stages NEW OPEN`."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler import statefile
+from reconciler.files import read, walk
+from reconciler.load import parse
+from reconciler.model import Interaction
+from reconciler.planner import Policy, plan
+from reconciler.render.text import plan_text
+from reconciler.state import State
+from reconciler.validate import Rules, validate
+
+
+def stages(new: Path, opened: Path) -> dict[str, float]:
+    """Return the CPU seconds of each stage of a plan of all new, and of a no-op plan where that differs."""
+    clock = _Clock()
+    gc.disable()
+    sources, _ = walk(new / "interactions", new)
+    clock.lap("list the files")
+    contents = [(source.name, data) for source in sources if isinstance(data := read(source), bytes)]
+    clock.lap("read them")
+    parsed = [(name, parse(data, name)) for name, data in contents]
+    clock.lap("parse and build")
+    interactions: list[Interaction] = []
+    for name, each in parsed:
+        for document in each.documents:
+            interactions += validate(document, name, Rules()).interactions
+    clock.lap("validate, canonical bodies, digests")
+    empty = statefile.read(new / "reconciler.state.json").state
+    clock.forget()
+    _planned(interactions, empty, clock, "all new")
+    known = statefile.read(opened / "reconciler.state.json").state
+    clock.lap("no-op: read the state")
+    _planned(interactions, known, clock, "no-op")
+    gc.enable()
+    return clock.laps
+
+
+def _planned(interactions: list[Interaction], state: State, clock: _Clock, kind: str) -> None:
+    made = plan(interactions, state, Policy(), datetime.now(UTC))
+    clock.lap(f"{kind}: compare")
+    plan_text(made, ())
+    clock.lap(f"{kind}: render")
+
+
+class _Clock:
+    """CPU seconds between calls of `lap`."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.process_time()
+
+    def lap(self, name: str) -> None:
+        self.laps[name] = round(time.process_time() - self._last, 4)
+        self.forget()
+
+    def forget(self) -> None:
+        self._last = time.process_time()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(stages(Path(sys.argv[1]), Path(sys.argv[2]))))

@@ -1,0 +1,122 @@
+"""What an apply writes: every byte that goes through `os.pwrite`, which is how state and journal are written.
+
+`python -m tests.benchmarks.writing OPEN CHANGES` prints it for an apply of so many changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from unittest import mock
+
+from reconciler import stateformat
+from reconciler.answers import Accepted, Answer
+from reconciler.apply import Options, Shell, apply
+from reconciler.batch import Invocation
+from reconciler.cli.apply import SystemClock
+from reconciler.intent import intend
+from reconciler.model import content_digest, dispatch_body
+from reconciler.pace import Brake
+from reconciler.planner import Policy, plan
+from reconciler.state import Target
+from reconciler.statefile import StateFile, read
+from reconciler.times import stamp
+from tests.benchmarks.workload import declared
+
+
+@dataclass
+class Written:
+    """Bytes written in all, the size of the two states among them, Invocations sent, fsyncs and writes."""
+
+    bytes: int = 0
+    states: int = 0
+    invocations: int = 0
+    fsyncs: int = 0
+    saves: list[int] = field(default_factory=list)
+
+
+class Instant:
+    """Sends nothing and says that all succeeded; tells nobody how far it is."""
+
+    def __init__(self, written: Written) -> None:
+        self._written = written
+
+    def invoke(self, _invocation: Invocation) -> Answer:
+        """See apply.Sender."""
+        self._written.invocations += 1
+        return Accepted(frozenset())
+
+    def started(self, requests: int) -> None:
+        """See apply.Progress."""
+
+    def settled(self, succeeded: int, failed: int) -> None:
+        """See apply.Progress."""
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """See apply.Progress."""
+
+    def finished(self) -> None:
+        """See apply.Progress."""
+
+
+@contextmanager
+def counting(written: Written) -> Iterator[None]:
+    """Count what is written and synced, and the sizes of the states that are saved."""
+    write, sync, encode = os.pwrite, os.fsync, stateformat.encode
+
+    def pwrite(descriptor: int, data: bytes, offset: int) -> int:
+        count = write(descriptor, data, offset)
+        written.bytes += count
+        return count
+
+    def fsync(descriptor: int) -> None:
+        written.fsyncs += 1
+        sync(descriptor)
+
+    def encoded(*arguments: object) -> bytes:
+        data: bytes = encode(*arguments)  # type: ignore[arg-type]  # whatever its signature
+        written.saves.append(len(data))
+        return data
+
+    with (
+        mock.patch("os.pwrite", pwrite),
+        mock.patch("os.fsync", fsync),
+        mock.patch("reconciler.stateformat.encode", encoded),
+    ):
+        yield
+
+
+def apply_changes(opened: Path, changes: int, folder: Path) -> Written:
+    """Apply so many changed interactions to a copy of the state in `opened`, and return what was written."""
+    shutil.copy(opened / "reconciler.state.json", folder)
+    store = StateFile(folder / "reconciler.state.json")
+    state = read(store.path).state
+    target, now = state.target or Target(""), datetime.now(UTC)
+    desired = {interaction.address: interaction for interaction in declared(opened)}
+    for address in list(desired)[:changes]:
+        body = dispatch_body(address, {**desired[address].request, "route": "Changed"})
+        digest = content_digest(desired[address].provider, body)
+        desired[address] = replace(desired[address], body=body, digest=digest)
+    written = Written()
+    with counting(written):
+        store.back_up()
+        made = plan(desired.values(), state, Policy(), now, target)
+        sender = Instant(written)
+        shell = Shell(store, sender, SystemClock(), sender, Brake(), random.Random(0))  # noqa: S311  # jitter
+        apply(intend(made, desired, state, stamp(now), target), Options(), shell)
+    written.states = sum(written.saves)
+    return written
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as scratch:
+        sys.stdout.write(json.dumps(asdict(apply_changes(Path(sys.argv[1]), int(sys.argv[2]), Path(scratch)))))

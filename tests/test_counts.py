@@ -1,0 +1,203 @@
+"""What may not creep up, counted instead of timed: opens, parses, state writes, bytes, fsyncs, processes, modules."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from reconciler import load as loading
+from reconciler import processes, statefile
+from reconciler.document import Parsed
+from reconciler.errors import DeclarationError
+from reconciler.load import load
+from reconciler.validate import Rules
+from tests.benchmarks import workload, writing
+from tests.cli import Workplace, clean_environment
+from tests.conftest import ROOT
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Path:
+    """Give a folder with 300 declarations, all of them open."""
+    workload.make("block", 300, NOWHERE, tmp_path / "new", tmp_path / "open")
+    return tmp_path / "open"
+
+
+def test_each_file_is_opened_and_parsed_once(tmp_path: Path) -> None:
+    """A plan opens every declaration file once, and parses it once."""
+    workload.make("flow", 20, NOWHERE, tmp_path / "new", tmp_path / "open")
+    opens: Counter[str] = Counter()
+    parses: Counter[str] = Counter()
+    really_open, really_parse = os.open, loading.parse
+
+    def counted_open(path: str, *arguments: int) -> int:
+        opens[str(path)] += 1
+        return really_open(path, *arguments)
+
+    def counted_parse(data: bytes, name: str) -> Parsed:
+        parses[name] += 1
+        return really_parse(data, name)
+
+    place = Workplace(tmp_path / "open", {"RECONCILER_BASE_URL": NOWHERE})
+    with mock.patch("os.open", counted_open), mock.patch.object(loading, "parse", counted_parse):
+        assert place.run("plan").out.endswith("No changes: 20 interactions open, as declared.\n")
+    assert [count for path, count in opens.items() if path.endswith(".yaml")] == [1] * 20
+    assert list(parses.values()) == [1] * 20
+
+
+@pytest.mark.parametrize("changes", [1, 30, 300])
+def test_an_apply_writes_two_states_and_a_line_an_outcome(opened: Path, tmp_path: Path, changes: int) -> None:
+    """An apply saves the state twice, whatever it changes; besides, it writes less than 200 bytes a request."""
+    folder = tmp_path / "apply"
+    folder.mkdir()
+    written = writing.apply_changes(opened, changes, folder)
+    assert len(written.saves) == 2
+    requests = 2 * changes  # a release and a dispatch each
+    assert written.bytes - written.states <= 200 * requests + 200 * written.invocations
+
+
+def test_fsyncs_grow_with_invocations_only(opened: Path, tmp_path: Path) -> None:
+    """One fsync each Invocation; the rest are a fixed number for backup, intent and fold."""
+    counts = []
+    for changes in (1, 30, 300):
+        folder = tmp_path / str(changes)
+        folder.mkdir()
+        written = writing.apply_changes(opened, changes, folder)
+        counts.append(written.fsyncs - written.invocations)
+    assert counts[0] == counts[1] == counts[2] <= 8
+
+
+def test_the_backup_costs_no_bytes(opened: Path, tmp_path: Path) -> None:
+    """What is written is the two states and the journal, to the byte: the backup is a link."""
+    folder = tmp_path / "apply"
+    folder.mkdir()
+    written = writing.apply_changes(opened, 30, folder)
+    backup, state = folder / "reconciler.state.json.backup", folder / "reconciler.state.json"
+    assert backup.read_bytes() == (opened / "reconciler.state.json").read_bytes()
+    assert written.saves[-1] == state.stat().st_size
+    assert not (folder / "reconciler.state.json.journal").exists()
+
+
+def test_few_requests_travel_in_one_invocation_each_way(opened: Path, tmp_path: Path) -> None:
+    """What fits into request_bytes is one call: all releases in one, all dispatches in one."""
+    folder = tmp_path / "apply"
+    folder.mkdir()
+    assert writing.apply_changes(opened, 30, folder).invocations == 2
+
+
+def test_a_state_is_decoded_without_its_fields(opened: Path) -> None:
+    """The fields of an entry stay JSON until they are looked at; they equal what was stored."""
+    state = statefile.read(opened / "reconciler.state.json").state
+    entry = next(iter(state.interactions.values()))
+    assert type(entry.fields) is not dict
+    assert entry.fields["linkeddata"][0]["type"] == "clid"
+    assert {**entry.fields} == entry.fields
+    assert "phone" not in entry.fields
+
+
+def loaded(folder: Path, *arguments: str) -> set[str]:
+    """Return the modules that a run of the command loads."""
+    code = (
+        "import sys\nfrom reconciler.cli import main\n"
+        f"try:\n    main({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
+        "sys.stderr.write('\\n' + ' '.join(sys.modules))"
+    )
+    env = {**clean_environment(), "RECONCILER_BASE_URL": NOWHERE, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=True)
+    return set(ran.stderr.rsplit("\n", 1)[1].split())
+
+
+@pytest.mark.parametrize("command", [["plan"], ["validate"], ["state", "list"]])
+def test_reading_commands_load_no_more_than_they_use(opened: Path, command: Sequence[str]) -> None:
+    """Neither pydantic's Python half nor anything for HTTP, progress or broken files is loaded to read and compare."""
+    used = loaded(opened, *command)
+    assert {
+        "pydantic",
+        "httpx",
+        "asyncio",
+        "ssl",
+        "ruamel.yaml",
+        "multiprocessing",
+        "concurrent.futures",
+    } & used == set()
+
+
+# -- spread over processes ---------------------------------------------------------------------------------------
+
+
+def numbered(items: Sequence[int]) -> tuple[int, list[int]]:
+    """Return who worked on what."""
+    return os.getpid(), list(items)
+
+
+def test_work_is_spread_and_comes_back_in_order() -> None:
+    """Children do all of it, and nothing is lost, doubled or out of order."""
+    answers = list(processes.spread(range(10_000), numbered, 2))
+    assert [item for _, items in answers for item in items] == list(range(10_000))
+    assert os.getpid() not in {who for who, _ in answers}
+
+
+def test_what_a_child_that_died_did_not_answer_is_done_here() -> None:
+    """A child that is killed loses nothing."""
+    parent = os.getpid()
+
+    def fragile(items: Sequence[int]) -> tuple[int, list[int]]:
+        if os.getpid() != parent and 640 in items:
+            os._exit(1)
+        return numbered(items)
+
+    answers = list(processes.spread(range(10_000), fragile, 2))
+    assert [item for _, items in answers for item in items] == list(range(10_000))
+    assert parent in {who for who, _ in answers}
+
+
+def test_an_error_in_a_child_is_raised_here() -> None:
+    """What fails in a child fails again here, where it can be told."""
+
+    def failing(items: Sequence[int]) -> tuple[int, list[int]]:
+        if 640 in items:
+            raise MemoryError
+        return numbered(items)
+
+    with pytest.raises(MemoryError):
+        list(processes.spread(range(10_000), failing, 2))
+
+
+def test_no_child_is_left() -> None:
+    """Every child is waited for."""
+    list(processes.spread(range(1_000), numbered, 2))
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_spread_or_not_the_declarations_are_the_same(tmp_path: Path) -> None:
+    """Two processes read what one reads: interactions, warnings and problems alike."""
+    workload.declare(tmp_path, "block", 300)
+    root = tmp_path / "interactions"
+    one = load(root, Rules(), base=tmp_path)
+    with mock.patch.object(loading, "SPREAD_FILES", 1), mock.patch.object(loading, "cores", return_value=2):
+        assert load(root, Rules(), base=tmp_path) == one
+        (root / "000" / "case-0000007.yaml").write_text("interactions: [{externalid: Case_0000008, rout: R}]\n")
+        (root / "000" / "case-0000290.yaml").write_text("interactions: [\n")
+        with pytest.raises(DeclarationError) as spread:
+            load(root, Rules(), base=tmp_path)
+    with pytest.raises(DeclarationError) as alone:
+        load(root, Rules(), base=tmp_path)
+    assert spread.value.problems == alone.value.problems
+    assert {"duplicate-identity", "unknown-field", "yaml-syntax"} <= {each.code for each in spread.value.problems}
+
+
+def test_few_files_are_read_in_this_process(tmp_path: Path) -> None:
+    """Forking is not worth it for a few files."""
+    workload.declare(tmp_path, "block", 10)
+    with mock.patch("os.fork", side_effect=AssertionError):
+        assert len(load(tmp_path / "interactions", Rules(), base=tmp_path).interactions) == 10
