@@ -138,3 +138,15 @@ def test_bodies_are_packed_by_provider_and_size(place: Workplace, server: Sandbo
     assert len(opened(server)) == 100
     for body in map(json.loads, bodies):
         assert {int(request["externalid"][3:]) % 2 for request in body["requests"]} == {int(body["provider"][1:])}
+
+
+def test_a_mistake_of_our_own_shows_no_traceback(place: Workplace) -> None:
+    """A state that no check foresaw ends in an error that says where, without the error's own words."""
+    place.declare(THREE)
+    place.run("apply", "--auto-approve")
+    text = place.state_path.read_text(encoding="utf-8")
+    place.state_path.write_text(text.replace('"linkeddata":[{', '"linkeddata":[5,{', 1), encoding="utf-8")
+    ran = place.run("plan")
+    assert ran.code == 1
+    assert "this is a mistake in reconciler: AttributeError in model.py" in ran.err
+    assert "Traceback" not in ran.err

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from reconciler.cli.arguments import parse
 from reconciler.cli.console import Console
@@ -43,11 +44,12 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
     except KeyboardInterrupt:
         console.error("interrupted" if console.sent else "interrupted; nothing was sent")
         return ExitCode.INTERRUPTED
-    except RecursionError:
-        console.error("the input is nested too deeply")
+    except (RecursionError, MemoryError) as error:
+        deep = isinstance(error, RecursionError)
+        console.error("the input is nested too deeply" if deep else "there is not enough memory")
         return ExitCode.ERROR
-    except MemoryError:
-        console.error("there is not enough memory")
+    except Exception as error:  # noqa: BLE001  # the last resort: no traceback reaches a user
+        console.error(_as_bug(error), "Please report it. What was sent is saved as ever: run again once it is mended.")
         return ExitCode.ERROR
     finally:
         console.close()
@@ -55,6 +57,15 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
             gc.freeze()  # the process ends: nothing that is left needs to be looked through once more
         elif collecting:
             gc.enable()
+
+
+def _as_bug(error: Exception) -> str:
+    """Return where it happened, and not the error's own words: they may hold what must not be shown."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    place = f" in {Path(frame.tb_frame.f_code.co_filename).name}, line {frame.tb_lineno}" if frame else ""
+    return f"this is a mistake in reconciler: {type(error).__name__}{place}"
 
 
 def _run(arguments: Sequence[str], console: Console) -> int:

@@ -121,7 +121,7 @@ def _details(change: Change, width: int, values: Mapping[str, str]) -> Iterator[
         yield from _wrapped("", visible(str(change.reason)), width, 0)
     if change.failure and change.reason is Reason.GIVEN_UP:
         yield from _wrapped("", f"last answer: {visible(change.failure)}", width, 0)
-    if change.action is Action.SETTLE:
+    if change.action is Action.SETTLE or change.reason in {Reason.MAYBE_OPEN, Reason.MAYBE_CLOSED}:
         for number, step in enumerate(change.steps, start=1):
             yield from _wrapped("", f"{number}. {step_words(step)}", width, 0)
     if change.action is Action.HOLD:

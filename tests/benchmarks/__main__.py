@@ -134,6 +134,9 @@ def plans(bench: Bench) -> None:
     for kind in (NEW, NOOP):
         growth = big[kind].seconds / small[kind].seconds / (large / n)
         bench.bar(f"growth of {kind} from {n:,} to {large:,}, over linear", growth, 1.15)
+        by_cpu = bench.figures.setdefault("growth in CPU time, over linear", {})
+        by_cpu[kind] = round(big[kind].cpu / small[kind].cpu / (large / n), 2)
+        say(f"  the same in CPU time: {by_cpu[kind]}")
     for files in (n // 100, n // 10):
         _plans(bench, files, 3)
 
