@@ -43,7 +43,7 @@ bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(READY)
-	$(PYTEST) -n 2 -m soak
+	$(PYTEST) -n 2 -m soak --timeout 5400
 
 lint: $(READY)
 	$(BIN)/ruff check
