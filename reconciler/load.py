@@ -98,15 +98,7 @@ def parse_pure(data: bytes, name: str) -> Parsed:
     """Parse through ruamel.yaml's pure parser; the data must have passed `refusal`. Never raises."""
     from ruamel.yaml import YAML, events  # noqa: PLC0415 - slow to import, and needed for broken files only
 
-    kinds = Kinds(
-        events.DocumentStartEvent,
-        events.ScalarEvent,
-        events.AliasEvent,
-        events.MappingStartEvent,
-        events.MappingEndEvent,
-        events.SequenceStartEvent,
-        events.SequenceEndEvent,
-    )
+    kinds = _kinds(events)
     stream = _joined(YAML(typ="safe", pure=True).parse(data.decode()), events.ScalarEvent)
     builder = Builder(_checked(lambda: next(stream, None), data), kinds, name)
     try:
@@ -141,7 +133,13 @@ def _libyaml() -> tuple[Callable[[bytes], Any], type[Exception], Kinds] | None:
         return None
     if _yaml.get_version() < _LIBYAML:
         return None
-    kinds = Kinds(
+    kinds = _kinds(events)
+    return _yaml.CParser, YAMLError, kinds
+
+
+def _kinds(events: Any) -> Kinds:
+    """Return the classes of a parser's events, by the names that both parsers share."""
+    return Kinds(
         events.DocumentStartEvent,
         events.ScalarEvent,
         events.AliasEvent,
@@ -150,7 +148,6 @@ def _libyaml() -> tuple[Callable[[bytes], Any], type[Exception], Kinds] | None:
         events.SequenceStartEvent,
         events.SequenceEndEvent,
     )
-    return _yaml.CParser, YAMLError, kinds
 
 
 def _joined(events: Iterator[Any], scalar: Any) -> Iterator[Any]:
