@@ -18,6 +18,7 @@ from reconciler.model import (
     content_digest,
     dispatch_body,
     is_once,
+    is_sensitive,
     public_fields,
     same_content,
 )
@@ -199,7 +200,7 @@ def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> 
 
 def _sensitive_changed(address: str, opened: Side, wanted: Interaction, sensitive: frozenset[str]) -> bool:
     """Whether a sensitive value differs: the old content with the new values would have the old digest if none did."""
-    values = [item for item in wanted.request.get("linkeddata", ()) if _is_hidden(item, sensitive)]
+    values = [item for item in wanted.request.get("linkeddata", ()) if is_sensitive(item, sensitive)]
     hidden = [item for item in opened.fields.get("linkeddata", ()) if "value" not in item]
     if [_named(item) for item in hidden] != [_named(item) for item in values]:
         return True
@@ -209,11 +210,6 @@ def _sensitive_changed(address: str, opened: Side, wanted: Interaction, sensitiv
         fields["linkeddata"] = [item if "value" in item else next(fresh) for item in fields["linkeddata"]]
     body = dispatch_body(None if is_once(address) else address, fields)
     return content_digest(opened.provider, body, opened.digest.partition(":")[0]) != opened.digest
-
-
-def _is_hidden(item: Mapping[str, Json], sensitive: frozenset[str]) -> bool:
-    """Whether the item's value is kept out of the state."""
-    return "value" not in public_fields({"linkeddata": [item]}, sensitive)["linkeddata"][0]
 
 
 def _named(item: Mapping[str, Json]) -> dict[str, Json]:

@@ -229,7 +229,7 @@ class _Decoder:
     def _newer(self, version: Any) -> StateError:
         return StateError(
             f"{self._name}: this is a state of version {version}; this reconciler reads version {VERSION}",
-            hint="Use the version of reconciler that wrote it, or a newer one; `pip install --upgrade reconciler`.",
+            hint="Use the version of reconciler that wrote it, or a newer one.",
         )
 
     def _mapping(self, value: Any, what: str) -> Any:

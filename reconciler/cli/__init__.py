@@ -16,7 +16,7 @@ from pathlib import Path
 from reconciler.cli.arguments import parse
 from reconciler.cli.console import Console
 from reconciler.cli.signals import die_of
-from reconciler.errors import ConfigError, DeclarationError, ExitCode, ReconcilerError, UsageError
+from reconciler.errors import ConfigError, DeclarationError, ExitCode, ReconcilerError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,6 +91,3 @@ def _show_problems(error: DeclarationError | ConfigError, console: Console) -> N
     if error.problems:
         console.problems(error.problems, problems_text(error.problems))
     console.error(str(error), error.hint)
-
-
-__all__ = ["UsageError", "main"]
