@@ -134,6 +134,8 @@ class Job:
             "RUNNER_TEMP": str(files["temp"]),
             **env,
         }
+        if self.during.get(name) is gone:
+            return Step(name, 137), {}
         with subprocess.Popen(
             ["bash", "-e", str(self.folder / "script.sh")],
             cwd=self.workspace,
@@ -177,6 +179,10 @@ class Job:
     def _download(self, given: Mapping[str, str]) -> None:
         with zipfile.ZipFile(io.BytesIO(self.artifacts[given["name"]])) as archive:
             archive.extractall(self.workspace / given["path"])
+
+
+def gone(_process: subprocess.Popen[str]) -> None:
+    """Stand for a machine that is gone before the step: it is never started, so nothing it does can come first."""
 
 
 def killed(process: subprocess.Popen[str]) -> None:

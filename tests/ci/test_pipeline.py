@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.sandbox import SandboxServer
 from tests.ci.hosting import BOT, STATE, Hosting, Run
-from tests.ci.runner import During, killed
+from tests.ci.runner import During, gone, killed
 
 ONE = "provider: Crm\ninteractions:\n  - {externalid: case-1, route: Day}\n"
 TWO = ONE + "  - {externalid: case-2, route: Day}\n"
@@ -381,7 +381,7 @@ def test_a_runner_that_vanished(hosting: Hosting, server: SandboxServer) -> None
         killed(process)
 
     server.faults.add("hang processed=yes")
-    taken = merged(hosting, {CRM: ONE}, {"Apply": vanish, "Save the state": killed})
+    taken = merged(hosting, {CRM: ONE}, {"Apply": vanish, "Save the state": gone})
     commit = taken.head_sha
     server.release()
     assert hosting.state["serial"] == 0
