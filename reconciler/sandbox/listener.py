@@ -147,12 +147,13 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(answer, Hangup):
             self._hang_up(answer)
             return
+        # Noted before it is sent: a client that has its answer finds it in the record.
+        service.answered(arrival.call, answer.status)
         try:
             self._send(answer)
         except OSError:
             self.close_connection = True  # the client went away
-        else:
-            service.answered(arrival.call, answer.status)
+            service.answered(arrival.call, None)
 
     def _hang_up(self, answer: Hangup) -> None:
         self.close_connection = True

@@ -156,8 +156,8 @@ class Service:
             self._file.append(changes)
         self.changed.notify_all()
 
-    def answered(self, call: Call, status: int) -> None:
-        """Note that an answer was handed to the system."""
+    def answered(self, call: Call, status: int | None) -> None:
+        """Note that an answer is being handed to the system; None: it could not be."""
         with self.changed:
             call.status = status
             self.changed.notify_all()
