@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -16,6 +17,9 @@ from tests.crash.summary import pytest_terminal_summary
 __all__ = ["pytest_terminal_summary"]
 
 ROOT = Path(__file__).parent.parent
+
+# A shell ignores Ctrl-C for what it starts in the background, and children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
