@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from reconciler.batch import Request
 from reconciler.errors import ReconcilerError
-from reconciler.model import Interaction, release_body
+from reconciler.model import NO_FIELDS, Interaction, release_body
 from reconciler.plan import Action, Change, Plan, Reason, Side, Step
 from reconciler.state import Failed, Kind, Open, Pending, State, Target
 
@@ -98,6 +98,6 @@ def _link(change: Change, step: Step, order: int, known: Pending | None, at: str
         digest=step.digest,
         at=known.at if known and step.resend else at,
         source=side.source,
-        fields=side.fields if step.kind is Kind.DISPATCH else {},
+        fields=side.fields if step.kind is Kind.DISPATCH else NO_FIELDS,
         prevent_release=side.prevent_release,
     )

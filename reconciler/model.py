@@ -16,6 +16,7 @@ import orjson
 
 Json = Any
 ONCE_PREFIX: Final = "once:"
+NO_FIELDS: Final = b"{}"
 _SCHEME: Final = "1"
 
 
@@ -60,6 +61,11 @@ class Interaction:
         """The API's request without `requestid`, decoded anew at each call."""
         request: dict[str, Json] = orjson.loads(self.body)
         return request
+
+
+def packed(fields: Mapping[str, Json]) -> bytes:
+    """Return fields as they are kept: canonical JSON, in a copy of its own size, for orjson's buffers are larger."""
+    return memoryview(canonical(fields)).tobytes()
 
 
 def is_once(address: str) -> bool:

@@ -6,12 +6,11 @@ Pure. `apply` walks the same steps that a reviewer reads; nothing here can be ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.diff import FieldChange
-from reconciler.model import Json
+from reconciler.model import NO_FIELDS
 from reconciler.state import Kind, Target
 
 
@@ -72,13 +71,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """An interaction as it is (`before`) or shall be (`after`); `line` is 0 where it isn't declared now."""
+    """An interaction as it is (`before`) or shall be (`after`); `line` is 0 where it isn't declared now.
+
+    `fields` are canonical JSON (`model.packed`) without sensitive values.
+    """
 
     provider: str | None
     digest: str
     source: str
     line: int = 0
-    fields: Mapping[str, Json] = field(default_factory=dict)
+    fields: bytes = NO_FIELDS
     prevent_release: bool = False
 
     @property

@@ -9,16 +9,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import orjson
+
 from reconciler import diff
 from reconciler.chains import Links, needs_settling, reuse_unsent, settle, why_held
 from reconciler.model import (
     Interaction,
     Json,
     OnChange,
+    canonical,
     content_digest,
     dispatch_body,
     is_once,
     is_sensitive,
+    packed,
     public_fields,
     same_content,
 )
@@ -116,14 +120,14 @@ def _closed(case: _Case, policy: Policy) -> Change | None:
     if wanted is None:
         return _release_maybe_open(case, maybe_open) if maybe_open else None
     release_first = (_tolerant(maybe_open),) if maybe_open else ()
-    after = _side(wanted, policy)
+    fields = _public(wanted, policy)
     change = Change(
         Action.DISPATCH,
         case.address,
         Reason.MAYBE_OPEN if maybe_open else Reason.NOT_OPEN,
-        after=after,
+        after=_side(wanted, fields),
         steps=(*release_first, _dispatch(wanted)),
-        diff=diff.added(after.provider, after.fields),
+        diff=diff.added(wanted.provider, fields),
     )
     return _retried(change, case.failures, Kind.DISPATCH)
 
@@ -165,21 +169,17 @@ def _same(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Cha
     if (
         opened.source == wanted.place.file
         and opened.prevent_release == wanted.prevent_release
-        and opened.fields == public_fields(wanted.request, policy.sensitive)
+        and opened.fields == canonical(public_fields(wanted.request, policy.sensitive))
     ):
         return None
     return Change(Action.RECORD, case.address, Reason.LOCAL, _before(opened, policy), _after(case, policy))
 
 
 def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Change:
-    before, after = _before(opened, policy), _side(wanted, policy)
-    changed = diff.compare(
-        opened.provider,
-        before.fields,
-        wanted.provider,
-        after.fields,
-        sensitive_changed=_sensitive_changed(case.address, before, wanted, policy.sensitive),
-    )
+    was, shall = _was(opened, policy), _public(wanted, policy)
+    before, after = _before(opened, policy), _side(wanted, shall)
+    secret = _sensitive_changed(case.address, opened, was, wanted, policy.sensitive)
+    changed = diff.compare(opened.provider, was, wanted.provider, shall, sensitive_changed=secret)
     change = Change(Action.DRIFT, case.address, Reason.KEPT, before, after, diff=changed)
     if wanted.on_change is OnChange.KEEP and not _maybe_closed(case.failures):
         known = (opened.source, opened.prevent_release, opened.fields)
@@ -198,14 +198,16 @@ def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> 
     return _retried(replaced, case.failures, Kind.RELEASE)
 
 
-def _sensitive_changed(address: str, opened: Side, wanted: Interaction, sensitive: frozenset[str]) -> bool:
+def _sensitive_changed(
+    address: str, opened: Open, was: Mapping[str, Json], wanted: Interaction, sensitive: frozenset[str]
+) -> bool:
     """Whether a sensitive value differs: the old content with the new values would have the old digest if none did."""
     values = [item for item in wanted.request.get("linkeddata", ()) if is_sensitive(item, sensitive)]
-    hidden = [item for item in opened.fields.get("linkeddata", ()) if "value" not in item]
+    hidden = [item for item in was.get("linkeddata", ()) if "value" not in item]
     if [_named(item) for item in hidden] != [_named(item) for item in values]:
         return True
     fresh = iter(values)
-    fields: dict[str, Json] = dict(opened.fields)
+    fields = dict(was)
     if "linkeddata" in fields:
         fields["linkeddata"] = [item if "value" in item else next(fresh) for item in fields["linkeddata"]]
     body = dispatch_body(None if is_once(address) else address, fields)
@@ -248,28 +250,36 @@ def _dispatch(wanted: Interaction) -> Step:
     return Step(Kind.DISPATCH, wanted.provider, wanted.digest)
 
 
-def _side(wanted: Interaction, policy: Policy) -> Side:
+def _side(wanted: Interaction, fields: Mapping[str, Json]) -> Side:
     return Side(
         wanted.provider,
         wanted.digest,
         wanted.place.file,
         wanted.place.line,
-        public_fields(wanted.request, policy.sensitive),
+        packed(fields),
         wanted.prevent_release,
     )
 
 
+def _public(wanted: Interaction, policy: Policy) -> dict[str, Json]:
+    return public_fields(wanted.request, policy.sensitive)
+
+
 def _after(case: _Case, policy: Policy) -> Side | None:
-    return _side(case.wanted, policy) if case.wanted else None
+    return _side(case.wanted, _public(case.wanted, policy)) if case.wanted else None
+
+
+def _was(opened: Open, policy: Policy) -> dict[str, Json]:
+    """Return the fields of what is open, without what was not sensitive when it was stored and is now."""
+    return public_fields(orjson.loads(opened.fields), policy.sensitive)
 
 
 def _before(opened: Open, policy: Policy) -> Side:
-    """Return what is open, without what was not sensitive when it was stored and is now."""
     return Side(
         opened.provider,
         opened.digest,
         opened.source,
-        fields=public_fields(opened.fields, policy.sensitive),
+        fields=packed(_was(opened, policy)),
         prevent_release=opened.prevent_release,
     )
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from reconciler.errors import StateError
-from reconciler.model import Json, is_once
+from reconciler.model import NO_FIELDS, is_once
 
 EARLIER_KEPT: Final = 10
 
@@ -57,7 +57,8 @@ class Target:
 class Open:
     """An interaction known to be open (for `once`: known to have been dispatched).
 
-    `at` is when its dispatch was answered, in UTC as ISO 8601. `fields` hold no sensitive value.
+    `at` is when its dispatch was answered, in UTC as ISO 8601. `fields` are canonical JSON (`model.packed`), for few
+    of them are ever looked at, and hold no sensitive value.
     `settled`: its last outcome came from a resend, which can't tell a first processing from an ignored copy.
     """
 
@@ -66,7 +67,7 @@ class Open:
     requestid: str
     at: str
     source: str
-    fields: Mapping[str, Json]
+    fields: bytes
     prevent_release: bool = False
     settled: bool = False
 
@@ -86,7 +87,7 @@ class Pending:
     digest: str
     at: str
     source: str
-    fields: Mapping[str, Json] = field(default_factory=dict)
+    fields: bytes = NO_FIELDS
     prevent_release: bool = False
     unsent: bool = False
     held: str = ""

@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -211,14 +211,17 @@ def _copy(path: Path, copy: Path) -> None:
     try:
         os.link(path, copy)
     except OSError:
-        _write(copy, path.read_bytes())
+        _write(copy, [path.read_bytes()])
 
 
-def _write(path: Path, data: bytes, mode: int = 0o600) -> None:
+def _write(path: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, mode)
-        _write_all(descriptor, data, 0)
+        offset = 0
+        for piece in pieces:
+            _write_all(descriptor, piece, offset)
+            offset += len(piece)
         _sync(descriptor)
     finally:
         os.close(descriptor)

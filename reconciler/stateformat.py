@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 
 from reconciler.errors import StateError
-from reconciler.model import Json, canonical, is_once, known_digest
+from reconciler.model import NO_FIELDS, is_once, known_digest, packed
 from reconciler.state import Failed, Kind, Open, Pending, State, Target
 
 VERSION: Final = 1
@@ -23,40 +23,47 @@ _SECTIONS: Final = ("interactions", "pending", "failed")
 _KEYS: Final = frozenset({"version", "lineage", "serial", "target", *_SECTIONS})
 _HEAD: Final = b'\n  "'
 _ENTRY: Final = b'\n    "'
+_PIECE: Final = 1 << 16
 _KINDS: Final = frozenset(kind.value for kind in Kind)
 T = TypeVar("T")
 
 
-def encode(state: State) -> bytes:
-    """Return the state file's bytes."""
+def encode(state: State) -> Iterator[bytes]:
+    """Yield the state file's bytes in pieces of some size: memory that is used again costs less than fresh memory."""
+    piece = bytearray()
+    for part in _parts(state):
+        piece += part
+        if len(piece) >= _PIECE:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
+
+
+def _parts(state: State) -> Iterator[bytes]:
     target = state.target and _plain_target(state.target)
-    head = [
-        b'"version": %d' % VERSION,
-        b'"lineage": ' + orjson.dumps(state.lineage),
-        b'"serial": %d' % state.serial,
-        b'"target": ' + orjson.dumps(target),
-    ]
-    sections = [
-        _section("interactions", state.interactions, _plain_open),
-        _section("pending", state.pending, _plain_pending),
-        _section("failed", state.failed, _plain_failed),
-    ]
-    return b"{\n  " + b",\n  ".join([*head, *sections]) + b"\n}\n"
+    yield b'{\n  "version": %d,\n  "lineage": %b,\n' % (VERSION, orjson.dumps(state.lineage))
+    yield b'  "serial": %d,\n  "target": %b' % (state.serial, orjson.dumps(target))
+    yield from _section("interactions", state.interactions, _plain_open)
+    yield from _section("pending", state.pending, _plain_pending)
+    yield from _section("failed", state.failed, _plain_failed)
+    yield b"\n}\n"
 
 
-def _section(name: str, entries: Mapping[str, T], plain: Callable[[T], dict[str, Any]]) -> bytes:
-    if not entries:
-        return b'"%b": {}' % name.encode()
-    option = orjson.OPT_SORT_KEYS
-    lines = [
-        b"    %b: %b" % (orjson.dumps(key), orjson.dumps(plain(entries[key]), _StoredFields.as_it_is, option))
-        for key in sorted(entries)
-    ]
-    return b'"%b": {\n%b\n  }' % (name.encode(), b",\n".join(lines))
+def _section(name: str, entries: Mapping[str, T], plain: Callable[[T], dict[str, Any]]) -> Iterator[bytes]:
+    yield b',\n  "%b": {' % name.encode()
+    dumps, option = orjson.dumps, orjson.OPT_SORT_KEYS
+    separator = b""
+    for key in sorted(entries):
+        yield b"%b\n    %b: %b" % (separator, dumps(key), dumps(plain(entries[key]), None, option))
+        separator = b","
+    yield b"\n  }" if entries else b"}"
 
 
 def _plain_target(target: Target) -> dict[str, Any]:
     return {"base_url": target.base_url, "account": target.account}
+
+
+# In the plain entries, a flag that isn't there is false.
 
 
 def _plain_open(entry: Open) -> dict[str, Any]:
@@ -66,9 +73,13 @@ def _plain_open(entry: Open) -> dict[str, Any]:
         "requestid": entry.requestid,
         "at": entry.at,
         "source": entry.source,
-        "fields": entry.fields,
+        "fields": orjson.Fragment(entry.fields),
     }
-    return _with_flags(plain, prevent_release=entry.prevent_release, settled=entry.settled)
+    if entry.prevent_release:
+        plain["prevent_release"] = True
+    if entry.settled:
+        plain["settled"] = True
+    return plain
 
 
 def _plain_pending(link: Pending) -> dict[str, Any]:
@@ -81,11 +92,15 @@ def _plain_pending(link: Pending) -> dict[str, Any]:
         "at": link.at,
         "source": link.source,
     }
-    if link.fields:
-        plain["fields"] = link.fields
+    if link.fields != NO_FIELDS:
+        plain["fields"] = orjson.Fragment(link.fields)
     if link.held:
         plain["held"] = link.held
-    return _with_flags(plain, prevent_release=link.prevent_release, unsent=link.unsent)
+    if link.prevent_release:
+        plain["prevent_release"] = True
+    if link.unsent:
+        plain["unsent"] = True
+    return plain
 
 
 def _plain_failed(failure: Failed) -> dict[str, Any]:
@@ -102,14 +117,10 @@ def _plain_failed(failure: Failed) -> dict[str, Any]:
     }
     if failure.earlier:
         plain["earlier"] = failure.earlier
-    return _with_flags(plain, prevent_release=failure.prevent_release, resent=failure.resent)
-
-
-def _with_flags(plain: dict[str, Any], **flags: bool) -> dict[str, Any]:
-    """Return the entry with the flags that are set; a flag that isn't there is false."""
-    for name, value in flags.items():
-        if value:
-            plain[name] = True
+    if failure.prevent_release:
+        plain["prevent_release"] = True
+    if failure.resent:
+        plain["resent"] = True
     return plain
 
 
@@ -291,7 +302,7 @@ class _Decoder:
             entry["earlier"] = tuple(entry.get("earlier", ()))
         if "fields" in entry:
             try:
-                entry["fields"] = _StoredFields(entry["fields"])
+                entry["fields"] = packed(entry["fields"])
             except TypeError:
                 raise self._wrong(f"{section}: fields of {key!r} nest too deep") from None
         for part in ("provider", "at"):
@@ -300,51 +311,13 @@ class _Decoder:
         return kind(**entry)
 
 
-class _StoredFields(Mapping[str, Json]):
-    """Fields kept as canonical JSON, and decoded when they are looked at: most of them never are.
-
-    As dicts, those of 100,000 entries would take 200 MB.
-    """
-
-    __slots__ = ("_json",)
-
-    def __init__(self, fields: dict[str, Json]) -> None:
-        self._json = memoryview(canonical(fields)).tobytes()  # a copy of its own size: orjson's buffers are larger
-
-    def __getitem__(self, name: str) -> Json:
-        return orjson.loads(self._json)[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(orjson.loads(self._json))
-
-    def __len__(self) -> int:
-        return len(orjson.loads(self._json))
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, _StoredFields):
-            return self._json == other._json
-        return bool(orjson.loads(self._json) == other)
-
-    __hash__ = None  # type: ignore[assignment]  # as a dict's
-
-    def __repr__(self) -> str:
-        return repr(orjson.loads(self._json))
-
-    @staticmethod
-    def as_it_is(value: object) -> orjson.Fragment:
-        """Give orjson what it does not know itself: the JSON that is there already."""
-        if isinstance(value, _StoredFields):
-            return orjson.Fragment(value._json)  # noqa: SLF001  # its own
-        raise TypeError(type(value))
-
-
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "str": (str,),
     "str | None": (str, type(None)),
     "int": (int,),
     "bool": (bool,),
     "Kind": (str,),
-    "Mapping[str, Json]": (dict,),
+    "bytes": (dict,),
     "tuple[str, ...]": (list,),
 }
 _SHAPES: Final[Mapping[type, Mapping[str, tuple[type, ...]]]] = {

@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from reconciler.batch import Request
-from reconciler.model import Interaction, Place, content_digest, dispatch_body, is_once, public_fields, release_body
+from reconciler.model import (
+    NO_FIELDS,
+    Interaction,
+    Place,
+    content_digest,
+    dispatch_body,
+    is_once,
+    packed,
+    public_fields,
+    release_body,
+)
 from reconciler.planner import Policy
 from reconciler.state import Failed, Kind, Open, Pending, State, Target
 
@@ -27,14 +37,14 @@ def interaction(address: str = "A", provider: str | None = "Crm", route: str = "
 
 def opened(declared: Interaction, **more: Any) -> Open:
     """Return the interaction as it is in the state, once dispatched."""
-    fields = public_fields(declared.request, Policy().sensitive)
+    fields = packed(public_fields(declared.request, Policy().sensitive))
     usual = {"requestid": "o1", "at": AT, "source": declared.place.file, "prevent_release": declared.prevent_release}
     return Open(declared.provider, declared.digest, **{**usual, "fields": fields, **more})
 
 
 def pending(declared: Interaction, kind: Kind = Kind.DISPATCH, order: int = 0, **more: Any) -> Pending:
     """Return a request about the interaction that is pending."""
-    fields = public_fields(declared.request, Policy().sensitive) if kind is Kind.DISPATCH else {}
+    fields = packed(public_fields(declared.request, Policy().sensitive)) if kind is Kind.DISPATCH else NO_FIELDS
     usual = {"at": AT, "source": declared.place.file, "fields": fields, "prevent_release": declared.prevent_release}
     return Pending(declared.address, order, kind, declared.provider, declared.digest, **{**usual, **more})
 

@@ -231,7 +231,7 @@ class Disk:
         """See apply.Store."""
 
         def replace_both() -> None:
-            self.data, self.journal = stateformat.encode(state), b""
+            self.data, self.journal = b"".join(stateformat.encode(state)), b""
 
         self.machine.around(replace_both, torn=lambda: None)
 
@@ -377,7 +377,7 @@ class World:
     policy: Policy
     api: Api
     budget: Budget
-    disk: Disk = field(default_factory=lambda: Disk(stateformat.encode(State(LINEAGE, target=TARGET))))
+    disk: Disk = field(default_factory=lambda: Disk(b"".join(stateformat.encode(State(LINEAGE, target=TARGET)))))
     clock: Clock = field(default_factory=Clock)
     declared: dict[str, Interaction] = field(default_factory=dict)
     dispatches_allowed: Counter[str] = field(default_factory=Counter)

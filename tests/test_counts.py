@@ -13,7 +13,7 @@ from unittest import mock
 import pytest
 
 from reconciler import load as loading
-from reconciler import processes, statefile
+from reconciler import processes
 from reconciler.document import Parsed
 from reconciler.errors import DeclarationError
 from reconciler.load import load
@@ -92,16 +92,6 @@ def test_few_requests_travel_in_one_invocation_each_way(opened: Path, tmp_path: 
     folder = tmp_path / "apply"
     folder.mkdir()
     assert writing.apply_changes(opened, 30, folder).invocations == 2
-
-
-def test_a_state_is_decoded_without_its_fields(opened: Path) -> None:
-    """The fields of an entry stay JSON until they are looked at; they equal what was stored."""
-    state = statefile.read(opened / "reconciler.state.json").state
-    entry = next(iter(state.interactions.values()))
-    assert type(entry.fields) is not dict
-    assert entry.fields["linkeddata"][0]["type"] == "clid"
-    assert {**entry.fields} == entry.fields
-    assert "phone" not in entry.fields
 
 
 def loaded(folder: Path, *arguments: str) -> set[str]:

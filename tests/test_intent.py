@@ -69,7 +69,8 @@ def test_what_is_saved() -> None:
     assert (saved.serial, saved.target, saved.interactions) == (8, TARGET, known.interactions)
     assert release == pending(DAY, Kind.RELEASE)
     assert dispatch == pending(NIGHT, order=1)
-    assert intent_of([DAY], state()).state.chains()["A"][0][1].fields["linkeddata"] == [{"type": "clid"}]
+    new = intent_of([DAY], state()).state.chains()["A"][0][1]
+    assert orjson.loads(new.fields)["linkeddata"] == [{"type": "clid"}]
 
 
 def test_a_plan_without_changes_leaves_everything() -> None:

@@ -24,7 +24,7 @@ from reconciler import model
 from reconciler.diff import FieldChange, Secrecy
 from reconciler.intent import Intent, intend
 from reconciler.load import parse
-from reconciler.model import Interaction, content_digest, dispatch_body, is_once, public_fields
+from reconciler.model import Interaction, content_digest, dispatch_body, is_once, packed, public_fields
 from reconciler.plan import Change, Plan, Step
 from reconciler.planner import Policy, plan
 from reconciler.state import Failed, Kind, Open, Pending, State, Target
@@ -130,7 +130,7 @@ def opened(address: str, entry: dict[str, Any], sensitive: frozenset[str]) -> Op
     """Return an open interaction."""
     provider, digest, request = content(address, entry)
     fields = request if entry.pop("stored_in_clear", False) else public_fields(request, sensitive)
-    return Open(provider, digest, "o1", "2026-01-01T00:00:00Z", entry.pop("source", SOURCE), fields, **entry)
+    return Open(provider, digest, "o1", "2026-01-01T00:00:00Z", entry.pop("source", SOURCE), packed(fields), **entry)
 
 
 def pending(address: str, order: int, entry: dict[str, Any], policy: Policy) -> Pending:
@@ -140,7 +140,7 @@ def pending(address: str, order: int, entry: dict[str, Any], policy: Policy) -> 
     del entry["requestid"]
     kind = Kind(entry.pop("kind"))
     fields = public_fields(request, policy.sensitive) if kind is Kind.DISPATCH else {}
-    return Pending(address, order, kind, provider, digest, stamp(at), SOURCE, fields, **entry)
+    return Pending(address, order, kind, provider, digest, stamp(at), SOURCE, packed(fields), **entry)
 
 
 def failed(address: str, entry: dict[str, Any]) -> Failed:

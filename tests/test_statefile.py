@@ -300,7 +300,7 @@ def test_a_foreign_journal_is_told_and_set_aside(store: StateFile, path: Path) -
     """A restored state is read for what it is; the journal that is ahead of it is kept under another name."""
     store.append(record(DONE[0]))
     ahead = journal_path(path).read_bytes()
-    path.write_bytes(stateformat.encode(state(serial=3)))
+    path.write_bytes(b"".join(stateformat.encode(state(serial=3))))
     with pytest.raises(StateError, match="restored from an older copy"):
         statefile.read(path)
     assert statefile.read_whatever_journal(path) == (state(serial=3), True)

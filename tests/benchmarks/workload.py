@@ -122,7 +122,7 @@ def open_state(interactions: tuple[Interaction, ...], target: str) -> State:
 
 def keep(state: State, folder: Path) -> None:
     """Write the state where a run in `folder` finds it."""
-    (folder / "reconciler.state.json").write_bytes(stateformat.encode(state))
+    (folder / "reconciler.state.json").write_bytes(b"".join(stateformat.encode(state)))
 
 
 def make(style: str, files: int, target: str, new: Path, opened: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.errors import Problem
 from reconciler.guard import Approvals, Limits, refusals
-from reconciler.model import Interaction, OnChange, Place, content_digest, dispatch_body, public_fields
+from reconciler.model import Interaction, OnChange, Place, content_digest, dispatch_body, packed, public_fields
 from reconciler.planfile import SavedPlan
 from reconciler.planner import Policy, plan
 from reconciler.state import Failed, Kind, Open, Pending, State, Target
@@ -52,7 +52,7 @@ def interaction(address: str, file: str = "interactions/crm.yaml", line: int = 3
 
 def opened(declared: Interaction) -> Open:
     """Return it as it is in the state, once dispatched."""
-    fields = public_fields(declared.request, SENSITIVE)
+    fields = packed(public_fields(declared.request, SENSITIVE))
     source, guarded = declared.place.file, declared.prevent_release
     return Open(declared.provider, declared.digest, f"r-{declared.address}", STAMP, source, fields, guarded)
 
@@ -67,7 +67,7 @@ def failed(declared: Interaction, action: str, attempts: int, reason: str) -> Fa
 
 def pending(declared: Interaction, kind: Kind = Kind.DISPATCH, **more: Any) -> Pending:
     """Return a request for it, of unknown outcome."""
-    fields = public_fields(declared.request, SENSITIVE)
+    fields = packed(public_fields(declared.request, SENSITIVE))
     more = {"at": STAMP, **more}
     return Pending(
         declared.address, 0, kind, declared.provider, declared.digest, source=declared.place.file, fields=fields, **more
