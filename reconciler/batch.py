@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
 from reconciler.state import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request as it goes out: `body` is its canonical JSON without the requestid.
 
     `resend`: it may have been processed already, so only a valid 200 settles it.

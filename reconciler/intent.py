@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from uuid import UUID, uuid5
+from hashlib import sha1
+from typing import Final
+from uuid import UUID
 
 from reconciler.batch import Request
 from reconciler.errors import ReconcilerError
 from reconciler.model import NO_FIELDS, Interaction, release_body
 from reconciler.plan import Action, Change, Plan, Reason, Side, Step
 from reconciler.state import Failed, Kind, Open, Pending, State, Target
+
+_VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # its two highest bits are 10
+_LOCAL: Final = frozenset({Action.FORGET, Action.REPLACE, Action.RECORD, Action.DRIFT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +36,35 @@ def intend(plan: Plan, desired: Mapping[str, Interaction], state: State, at: str
 
     Every change but a hold replaces what is pending for its address, and keeps the failures that it follows.
     """
-    interactions, pending = dict(state.interactions), dict(state.pending)
-    touched = {change.address for change in plan.changes if change.action is not Action.HOLD}
-    kept = {requestid for change in plan.changes for requestid in change.follows}
-    for requestid in [rid for rid, link in pending.items() if link.address in touched]:
-        del pending[requestid]
-    failed = {rid: failure for rid, failure in state.failed.items() if failure.address not in touched or rid in kept}
+    interactions, (pending, failed) = dict(state.interactions), _left(plan, state)
     chains = []
     for change in plan.changes:
-        _settle_locally(change, interactions, failed)
-        chain = tuple(_request(change, step, desired, state) for step in change.steps)
-        for order, (step, request) in enumerate(zip(change.steps, chain, strict=True)):
+        if change.action in _LOCAL:
+            _settle_locally(change, interactions, failed)
+        chain = []
+        for order, step in enumerate(change.steps):
+            request = _request(change, step, desired, state)
             if request.requestid in pending:
                 raise ReconcilerError(f"two requests of {change.address} would share the requestid {request.requestid}")
             pending[request.requestid] = _link(change, step, order, state.pending.get(request.requestid), at)
+            chain.append(request)
         if chain:
-            chains.append(chain)
+            chains.append(tuple(chain))
     begun = replace(
         state, serial=state.serial + 1, target=target, interactions=interactions, pending=pending, failed=failed
     )
     return Intent(begun, tuple(chains))
+
+
+def _left(plan: Plan, state: State) -> tuple[dict[str, Pending], dict[str, Failed]]:
+    """Return what is pending, and what has failed, that the plan leaves as it is."""
+    if not state.pending and not state.failed:
+        return {}, {}
+    touched = {change.address for change in plan.changes if change.action is not Action.HOLD}
+    kept = {requestid for change in plan.changes for requestid in change.follows}
+    pending = {rid: link for rid, link in state.pending.items() if link.address not in touched}
+    failed = {rid: failure for rid, failure in state.failed.items() if failure.address not in touched or rid in kept}
+    return pending, failed
 
 
 def _settle_locally(change: Change, interactions: dict[str, Open], failed: dict[str, Failed]) -> None:
@@ -62,8 +76,7 @@ def _settle_locally(change: Change, interactions: dict[str, Open], failed: dict[
     elif change.action in {Action.RECORD, Action.DRIFT} and change.before and change.after:
         # What has drifted stays open as it is; only the facts about it are written.
         content = change.before if change.action is Action.DRIFT else change.after
-        interactions[change.address] = replace(
-            interactions[change.address],
+        interactions[change.address] = interactions[change.address]._replace(
             source=change.after.source,
             fields=content.fields,
             prevent_release=change.after.prevent_release,
@@ -78,18 +91,27 @@ def _request(change: Change, step: Step, desired: Mapping[str, Interaction], sta
 
 def derive(state: State, step: Step, address: str) -> str:
     """Return the requestid of a new request that starts from the state."""
-    return str(uuid5(_namespace(state.lineage), f"{state.serial}:{step.kind.action}:{address}:{step.digest}"))
+    return uuid5(_namespace(state.lineage), f"{state.serial}:{step.kind.action}:{address}:{step.digest}")
 
 
 @lru_cache(maxsize=1)
-def _namespace(lineage: str) -> UUID:
-    return UUID(lineage)
+def _namespace(lineage: str) -> bytes:
+    return UUID(lineage).bytes
+
+
+def uuid5(namespace: bytes, name: str) -> str:
+    """Return the name-based UUID of RFC 9562, version 5, as text.
+
+    The standard library's goes by way of two UUID objects, which take three quarters of its time.
+    """
+    made = sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
+    return f"{made[:8]}-{made[8:12]}-5{made[13:16]}-{_VARIANT[made[16]]}{made[17:20]}-{made[20:32]}"
 
 
 def _link(change: Change, step: Step, order: int, known: Pending | None, at: str) -> Pending:
     """Return the link to save; a resend keeps the time of its first intent, for the API's memory starts there."""
-    side = change.after if step.kind is Kind.DISPATCH else change.before
-    side = side or change.after or Side(step.provider, step.digest, "")
+    dispatches = step.kind is Kind.DISPATCH
+    side = (change.after if dispatches else change.before) or change.after or Side(step.provider, step.digest, "")
     return Pending(
         address=change.address,
         order=order,
@@ -98,6 +120,6 @@ def _link(change: Change, step: Step, order: int, known: Pending | None, at: str
         digest=step.digest,
         at=known.at if known and step.resend else at,
         source=side.source,
-        fields=side.fields if step.kind is Kind.DISPATCH else NO_FIELDS,
+        fields=side.fields if dispatches else NO_FIELDS,
         prevent_release=side.prevent_release,
     )

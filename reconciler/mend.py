@@ -94,7 +94,7 @@ def _not_applied(state: State, requestid: str, link: Pending, at: str) -> State:
         del pending[requestid]
     else:
         # It must still be sent, whatever a person saw: under its own requestid, and counted from now.
-        pending[requestid] = replace(link, unsent=True, at=at)
+        pending[requestid] = link._replace(unsent=True, at=at)
     if link.kind is Kind.RELEASE:
         pending = {rid: other for rid, other in pending.items() if other.address != link.address}
     return replace(state, serial=state.serial + 1, pending=pending)

@@ -10,7 +10,6 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -95,7 +94,7 @@ class Scrubber:
     def clean_outcomes(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
         """Return the outcomes with clean reasons."""
         cleaned = {reason: self.clean(reason) for reason in {outcome.reason for outcome in outcomes}}
-        return tuple(replace(outcome, reason=cleaned[outcome.reason]) for outcome in outcomes)
+        return tuple(outcome._replace(reason=cleaned[outcome.reason]) for outcome in outcomes)
 
     def _values(self) -> Iterator[str]:
         for request in self._invocation.requests:

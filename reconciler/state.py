@@ -1,6 +1,7 @@
 """What is known to be open, pending and failed, and the transitions between them.
 
-Pure. A state is never changed in place: each transition returns a new one, with the next serial.
+Pure. A state is never changed in place: each transition returns a new one, with the next serial. Its entries are
+tuples, for there is one of each for every request, and a frozen dataclass takes twice as long to make.
 
 The requests of one address form a chain, in `order`. A link is sent only after the outcome of the one before
 it is known, so a chain can be taken up again at its first link that is still pending.
@@ -12,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 from reconciler.errors import StateError
 from reconciler.model import NO_FIELDS, is_once
@@ -45,6 +47,9 @@ class Result(StrEnum):
     """The API has certainly not processed it: it was never sent, or refused before it was looked at."""
 
 
+_ANSWERED_IS_DONE: Final = frozenset({Kind.BURN, Kind.TOLERANT})
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The API that a state belongs to."""
@@ -53,8 +58,7 @@ class Target:
     account: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(NamedTuple):
     """An interaction known to be open (for `once`: known to have been dispatched).
 
     `at` is when its dispatch was answered, in UTC as ISO 8601. `fields` are canonical JSON (`model.packed`), for few
@@ -72,8 +76,7 @@ class Open:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """A request that was or may have been sent, and whose outcome isn't known.
 
     `at` is when its intent was first saved. `unsent`: it has certainly not been processed.
@@ -98,8 +101,7 @@ class Pending:
         return not self.unsent or self.kind is Kind.BURN
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """A request that the API answered as failed.
 
     `attempts` counts the consecutive failures of this action for the address; `earlier` holds up to ten
@@ -121,8 +123,7 @@ class Failed:
     resent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one request. `resent`: an earlier attempt of it had an unknown outcome."""
 
     requestid: str
@@ -169,24 +170,24 @@ def fold(state: State, outcomes: Iterable[tuple[Outcome, str]]) -> State:
 
     An outcome of a requestid that is not pending is an error: nothing in the state could be told from it.
     """
-    draft = _Draft(state)
+    draft = Draft(state)
     for outcome, at in outcomes:
         draft.settle(outcome, at)
     return draft.done()
 
 
-class _Draft:
-    """Copies of a state's maps, made once for any number of outcomes."""
+class Draft:
+    """A state on its way to the next: copies of its maps, made once for any number of outcomes."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._interactions = dict(state.interactions)
         self._pending = dict(state.pending)
         self._failed = dict(state.failed)
-        self._chains = state.chains()
         self._failures = {address: dict(entries) for address, entries in state.failures().items()}
 
     def done(self) -> State:
+        """Return the state after all outcomes so far, as `fold` does; nothing may be settled from then on."""
         return replace(
             self._state,
             serial=self._state.serial + 1,
@@ -196,38 +197,46 @@ class _Draft:
         )
 
     def settle(self, outcome: Outcome, at: str) -> None:
+        """Take in one outcome; see `fold`."""
         link = self._pending.get(outcome.requestid)
         if link is None:
             raise StateError(f"the journal holds an outcome of request {outcome.requestid}, which is not pending")
         if outcome.result is Result.UNSENT:
-            self._pending[outcome.requestid] = replace(link, unsent=True)
-        elif link.kind in {Kind.BURN, Kind.TOLERANT}:
+            self._pending[outcome.requestid] = link._replace(unsent=True)
+        elif link.kind in _ANSWERED_IS_DONE:
             self._released_if_open(outcome.requestid, link)
         elif outcome.result is Result.SUCCEEDED:
             self._succeeded(outcome, link, at)
         else:
             self._failed_for_good(outcome, link, at)
 
-    def _drop(self, requestid: str, link: Pending) -> None:
-        del self._pending[requestid]
-        self._chains[link.address] = [entry for entry in self._chains[link.address] if entry[0] != requestid]
+    @cached_property
+    def _chains(self) -> dict[str, set[str]]:
+        """The requestids that are pending for each address, and some that no longer are; for releases only."""
+        chains: defaultdict[str, set[str]] = defaultdict(set)
+        for requestid, link in self._pending.items():
+            chains[link.address].add(requestid)
+        return dict(chains)
+
+    def _others(self, address: str) -> list[str]:
+        return [requestid for requestid in self._chains.get(address, ()) if requestid in self._pending]
 
     def _forget_failures(self, address: str) -> None:
         for requestid in self._failures.pop(address, {}):
             self._failed.pop(requestid, None)
 
     def _released_if_open(self, requestid: str, link: Pending) -> None:
-        self._drop(requestid, link)
+        del self._pending[requestid]
         if link.kind is Kind.BURN:
             return
-        if not self._chains[link.address]:
+        if not self._others(link.address):
             self._forget_failures(link.address)
         for failedid, failure in self._failures.get(link.address, {}).items():
             # What may have been open is released now: a further retry needs no release before it.
-            self._failures[link.address][failedid] = self._failed[failedid] = replace(failure, resent=False)
+            self._failures[link.address][failedid] = self._failed[failedid] = failure._replace(resent=False)
 
     def _succeeded(self, outcome: Outcome, link: Pending, at: str) -> None:
-        self._drop(outcome.requestid, link)
+        del self._pending[outcome.requestid]
         if link.kind is Kind.RELEASE:
             self._interactions.pop(link.address, None)
             self._forget_failures_of(link.address, "release")
@@ -254,12 +263,12 @@ class _Draft:
         if link.kind is Kind.DISPATCH and outcome.resent and is_once(link.address):
             # It can't be released first, so a new attempt might double it: only a person can tell.
             held = outcome.reason or "answered as failed when it was sent again"
-            self._pending[outcome.requestid] = replace(link, held=held)
+            self._pending[outcome.requestid] = link._replace(held=held)
             return
-        self._drop(outcome.requestid, link)
+        del self._pending[outcome.requestid]
         if link.kind is Kind.RELEASE:
-            for requestid, later in list(self._chains[link.address]):
-                self._drop(requestid, later)
+            for requestid in self._others(link.address):
+                del self._pending[requestid]
         self._record_failure(outcome, link, at)
 
     def _record_failure(self, outcome: Outcome, link: Pending, at: str) -> None:

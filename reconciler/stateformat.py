@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, fields
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_type_hints
 from uuid import UUID
 
 import orjson
@@ -311,21 +310,18 @@ class _Decoder:
         return kind(**entry)
 
 
-_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "str": (str,),
-    "str | None": (str, type(None)),
-    "int": (int,),
-    "bool": (bool,),
-    "Kind": (str,),
-    "bytes": (dict,),
-    "tuple[str, ...]": (list,),
+_TYPES: Final[Mapping[Any, tuple[type, ...]]] = {
+    str: (str,),
+    str | None: (str, type(None)),
+    int: (int,),
+    bool: (bool,),
+    Kind: (str,),
+    bytes: (dict,),
+    tuple[str, ...]: (list,),
 }
 _SHAPES: Final[Mapping[type, Mapping[str, tuple[type, ...]]]] = {
-    kind: {entry.name: _TYPES[str(entry.type)] for entry in fields(kind)} for kind in (Open, Pending, Failed)
+    kind: {name: _TYPES[hint] for name, hint in get_type_hints(kind).items()} for kind in (Open, Pending, Failed)
 }
 _REQUIRED: Final[Mapping[type, frozenset[str]]] = {
-    kind: frozenset(
-        entry.name for entry in fields(kind) if entry.default is MISSING and entry.default_factory is MISSING
-    )
-    for kind in (Open, Pending, Failed)
+    kind: frozenset(kind._fields) - kind._field_defaults.keys() for kind in (Open, Pending, Failed)
 }

@@ -27,7 +27,7 @@ def test_forget() -> None:
     """All traces of the addresses go, no others', and each is told that it may stay open."""
     known = state(
         interactions={"A": opened(DAY), "B": opened(interaction("B"))},
-        pending={"p1": replace(RELEASE, unsent=True), "p2": pending(SMS)},
+        pending={"p1": RELEASE._replace(unsent=True), "p2": pending(SMS)},
         failed={"f1": failed(DAY), "f2": failed(SMS)},
     )
     mended = forget(known, ["A", "B"])
@@ -39,7 +39,7 @@ def test_forget() -> None:
     "known",
     [
         state(interactions={"A": opened(DAY)}),
-        state(pending={"p": replace(DISPATCH, unsent=True)}),
+        state(pending={"p": DISPATCH._replace(unsent=True)}),
         state(failed={"f": failed(DAY)}),
     ],
 )
@@ -133,26 +133,26 @@ RESOLVE = [
     pytest.param(
         state(pending={"p1": BURN, "p2": TOLERANT}),
         False,
-        state(pending={"p1": replace(BURN, unsent=True, at=LATER), "p2": TOLERANT}),
+        state(pending={"p1": BURN._replace(unsent=True, at=LATER), "p2": TOLERANT}),
         id="a burn that was not applied is sent, counted from now",
     ),
     pytest.param(
-        state(pending={"p1": replace(BURN, unsent=True), "p2": TOLERANT}),
+        state(pending={"p1": BURN._replace(unsent=True), "p2": TOLERANT}),
         False,
-        state(pending={"p1": replace(BURN, unsent=True), "p2": replace(TOLERANT, unsent=True, at=LATER)}),
+        state(pending={"p1": BURN._replace(unsent=True), "p2": TOLERANT._replace(unsent=True, at=LATER)}),
         id="a burn that was resolved is not asked about again",
     ),
     pytest.param(
-        state(pending={"p1": replace(TOLERANT, order=0)}),
+        state(pending={"p1": TOLERANT._replace(order=0)}),
         True,
         state(),
         id="a tolerant release that was applied ends its chain",
     ),
     pytest.param(
-        state(pending={"p1": replace(DISPATCH, order=0, unsent=True), "p2": replace(DISPATCH, order=1)}),
+        state(pending={"p1": DISPATCH._replace(order=0, unsent=True), "p2": DISPATCH._replace(order=1)}),
         True,
         state(
-            pending={"p1": replace(DISPATCH, order=0, unsent=True)},
+            pending={"p1": DISPATCH._replace(order=0, unsent=True)},
             interactions={"A": opened(DAY, requestid="p2", at=LATER, settled=True)},
         ),
         id="what was certainly not sent is not asked about",
@@ -182,8 +182,8 @@ def test_resolve_says_what_is_left() -> None:
     [
         state(),
         state(interactions={"A": opened(DAY)}),
-        state(pending={"p1": replace(RELEASE, unsent=True)}),
-        state(pending={"p1": replace(BURN, unsent=True)}),
+        state(pending={"p1": RELEASE._replace(unsent=True)}),
+        state(pending={"p1": BURN._replace(unsent=True)}),
     ],
 )
 def test_resolve_refuses_where_nothing_is_unknown(known: State) -> None:

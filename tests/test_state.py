@@ -23,7 +23,7 @@ DONE, FAILED, UNSENT = Result.SUCCEEDED, Result.FAILED, Result.UNSENT
 
 def behind(link: Pending, order: int = 1) -> Pending:
     """Return the link at a later place of its chain."""
-    return replace(link, order=order)
+    return link._replace(order=order)
 
 
 def failure(action: str, **more: Any) -> Failed:
@@ -43,13 +43,13 @@ TABLE = [
     pytest.param(
         state(pending={"p1": DISPATCH}),
         Outcome("p1", DONE, resent=True),
-        state(interactions={"A": replace(NEW, settled=True)}),
+        state(interactions={"A": NEW._replace(settled=True)}),
         id="a resent dispatch that succeeded is open, and marked settled",
     ),
     pytest.param(
-        state(pending={"p1": replace(DISPATCH, prevent_release=True)}, failed={"f1": failed(DAY), "f2": failed(SMS)}),
+        state(pending={"p1": DISPATCH._replace(prevent_release=True)}, failed={"f1": failed(DAY), "f2": failed(SMS)}),
         Outcome("p1", DONE),
-        state(interactions={"A": replace(NEW, prevent_release=True)}, failed={"f2": failed(SMS)}),
+        state(interactions={"A": NEW._replace(prevent_release=True)}, failed={"f2": failed(SMS)}),
         id="a dispatch that succeeded ends its address's failures, and no other's",
     ),
     pytest.param(
@@ -73,7 +73,7 @@ TABLE = [
     pytest.param(
         state(pending={"p1": DISPATCH}),
         Outcome("p1", UNSENT),
-        state(pending={"p1": replace(DISPATCH, unsent=True)}),
+        state(pending={"p1": DISPATCH._replace(unsent=True)}),
         id="an unsent request stays pending, marked",
     ),
     pytest.param(
@@ -157,7 +157,7 @@ TABLE = [
     pytest.param(
         state(pending={"p1": TOLERANT, "p2": behind(DISPATCH)}),
         Outcome("p1", UNSENT),
-        state(pending={"p1": replace(TOLERANT, unsent=True), "p2": behind(DISPATCH)}),
+        state(pending={"p1": TOLERANT._replace(unsent=True), "p2": behind(DISPATCH)}),
         id="an unsent tolerant release stays before its dispatch",
     ),
     pytest.param(
@@ -198,7 +198,7 @@ def test_many_outcomes_are_one_serial() -> None:
     """A serial counts saves, not outcomes."""
     before = state(interactions={"A": OPEN}, pending={"p1": RELEASE, "p2": behind(DISPATCH)})
     after = fold(before, [(Outcome("p1", DONE), LATER), (Outcome("p2", DONE), LATER)])
-    assert after == state(serial=8, interactions={"A": replace(NEW, requestid="p2")})
+    assert after == state(serial=8, interactions={"A": NEW._replace(requestid="p2")})
 
 
 def test_an_outcome_of_nothing_pending_is_an_error() -> None:
@@ -247,11 +247,11 @@ def test_chains_are_in_order() -> None:
     ("link", "unknown"),
     [
         (DISPATCH, True),
-        (replace(DISPATCH, unsent=True), False),
-        (replace(RELEASE, unsent=True), False),
-        (replace(TOLERANT, unsent=True), False),
+        (DISPATCH._replace(unsent=True), False),
+        (RELEASE._replace(unsent=True), False),
+        (TOLERANT._replace(unsent=True), False),
         (BURN, True),
-        (replace(BURN, unsent=True), True),
+        (BURN._replace(unsent=True), True),
     ],
 )
 def test_what_is_unknown(link: Pending, unknown: bool) -> None:  # noqa: FBT001

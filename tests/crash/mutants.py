@@ -147,7 +147,7 @@ def unsent_not_cleared() -> None:
     """Leave the mark `unsent` in the intent of the run that does send it."""
 
     def change(link: state.Pending, known: state.Pending | None) -> state.Pending:
-        return replace(link, unsent=known.unsent if known else False)
+        return link._replace(unsent=known.unsent if known else False)
 
     _link_with(change)
 
@@ -155,12 +155,12 @@ def unsent_not_cleared() -> None:
 @mutant
 def failure_of_resend_is_definite() -> None:
     """Take a resend that is answered as failed as if its first copy had failed."""
-    real = state._Draft.settle
+    real = state.Draft.settle
 
     def settle(self: Any, outcome: Outcome, at: str) -> None:
-        real(self, replace(outcome, resent=False), at)
+        real(self, outcome._replace(resent=False), at)
 
-    _set(state._Draft, "settle", settle)
+    _set(state.Draft, "settle", settle)
 
 
 # -- burn and chains ---------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def no_release_after_burn() -> None:
 @mutant
 def chain_order_reversed() -> None:
     """Store the order of a chain the wrong way round."""
-    _link_with(lambda link, _: replace(link, order=-link.order))
+    _link_with(lambda link, _: link._replace(order=-link.order))
 
 
 @mutant
@@ -248,13 +248,13 @@ def chain_goes_on_after_failed_release() -> None:
 @mutant
 def burn_stored_as_dispatch() -> None:
     """Store a burn as the dispatch whose requestid it carries."""
-    _link_with(lambda link, _: replace(link, kind=Kind.DISPATCH) if link.kind is Kind.BURN else link)
+    _link_with(lambda link, _: link._replace(kind=Kind.DISPATCH) if link.kind is Kind.BURN else link)
 
 
 @mutant
 def tolerant_release_stored_as_release() -> None:
     """Store a release that may fail as one that may not."""
-    _link_with(lambda link, _: replace(link, kind=Kind.RELEASE) if link.kind is Kind.TOLERANT else link)
+    _link_with(lambda link, _: link._replace(kind=Kind.RELEASE) if link.kind is Kind.TOLERANT else link)
 
 
 @mutant
