@@ -11,9 +11,10 @@ from __future__ import annotations
 import queue
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final, Protocol
 
 from reconciler.answers import Accepted, Answer, NotProcessed, Unknown
@@ -25,7 +26,7 @@ from reconciler.journal import Record
 from reconciler.pace import Brake, Clock, Pace
 from reconciler.report import Report
 from reconciler.secrecy import Scrubber
-from reconciler.state import Kind, Outcome, Result, State, fold
+from reconciler.state import Draft, Kind, Outcome, Result, State
 from reconciler.times import stamp
 
 _TOO_LONG: Final = "the API asked for a longer wait than this run may take"
@@ -38,8 +39,8 @@ class Store(Protocol):
         """Save the state for good, atomically; whatever the journal held is folded into it."""
         ...
 
-    def append(self, record: Record) -> None:
-        """Add a record to the journal for good."""
+    def append(self, records: Sequence[Record]) -> None:
+        """Add records to the journal for good, all or none of them."""
         ...
 
 
@@ -102,13 +103,13 @@ def apply(intent: Intent, options: Options, shell: Shell) -> Report:
     courier = _Courier(intent, options, shell)
     courier.carry()
     state = intent.state
-    if courier.outcomes:
-        state = fold(intent.state, courier.outcomes)
+    if courier.results:
+        state = courier.draft.done()
         shell.store.save(state)
-    failed = [outcome.requestid for outcome, _ in courier.outcomes if outcome.result is Result.FAILED]
+    failed = [requestid for requestid, result in courier.results.items() if result is Result.FAILED]
     return Report(
         state=state,
-        succeeded=courier.succeeded,
+        succeeded=courier.succeeded(),
         failed=tuple((requestid, state.failed[requestid]) for requestid in failed if requestid in state.failed),
         problems=tuple(dict.fromkeys(courier.problems)),
         interrupted=shell.brake.interrupted,
@@ -153,19 +154,23 @@ class _Courier:
     """Carries chains: all releases first, then dispatches, each link after the one before it."""
 
     def __init__(self, intent: Intent, options: Options, shell: Shell) -> None:
-        self._state = intent.state
-        self._chains = [deque(chain) for chain in intent.chains]
+        self._intent = intent
+        self._chains = intent.chains  # what is left of each; one that is done stands here no more
         self._options = options
         self._shell = shell
         self._pace = Pace(shell.clock)
-        self._kinds = {request.requestid: request.kind for chain in intent.chains for request in chain}
-        self._results: dict[str, Result] = {}
         self._broken: StateError | None = None
         self._left_behind: list[Request] = []
-        self.outcomes: list[tuple[Outcome, str]] = []
-        self.succeeded: Counter[Kind] = Counter()
+        self._unfolded: list[tuple[str, tuple[Outcome, ...]]] = []
+        self.draft = Draft(intent.state)
+        self.results: dict[str, Result] = {}
         self.problems: list[str] = []
         self.gave_up = False
+
+    def succeeded(self) -> Counter[Kind]:
+        """Return how many requests of each kind succeeded."""
+        kinds = {request.requestid: request.kind for chain in self._intent.chains for request in chain}
+        return Counter(kinds[requestid] for requestid, result in self.results.items() if result is Result.SUCCEEDED)
 
     def carry(self) -> None:
         total = sum(len(chain) for chain in self._chains)
@@ -178,6 +183,7 @@ class _Courier:
                     self._wave(releases, pool)
                 self._wave(self._heads(lambda kind: kind is Kind.DISPATCH), pool)
             self._mark_unsent()
+            self._fold()
         finally:
             self._shell.progress.finished()
         if self._broken:
@@ -187,87 +193,115 @@ class _Courier:
         """Return the first links that may be sent now; none once the brake is pulled."""
         if self._shell.brake.pulled.is_set():
             return []
-        return [chain[0] for chain in self._chains if chain and wanted(chain[0].kind)]
+        return [chain[0] for chain in self._chains if wanted(chain[0].kind)]
 
     def _wave(self, requests: list[Request], pool: ThreadPoolExecutor) -> None:
         """Send the requests and journal what becomes of them; then move on every chain whose head is settled."""
-        waiting = deque(self._load(invocation) for invocation in pack(requests, self._options.request_bytes))
+        packed = map(self._load, pack(requests, self._options.request_bytes))
+        waiting: deque[_Load] = deque()
         results: queue.SimpleQueue[_Delivered | BaseException] = queue.SimpleQueue()
-        in_flight = 0
-        while waiting or in_flight:
+        in_flight, parallelism = 0, self._options.parallelism
+        while True:
             if self._shell.brake.pulled.is_set():
-                self._leave(waiting)
-            while waiting and in_flight < self._options.parallelism:
-                pool.submit(self._deliver, waiting.popleft(), results)
+                self._leave([*waiting, *packed])
+                waiting.clear()
+            while in_flight < parallelism and (load := waiting.popleft() if waiting else next(packed, None)):
+                pool.submit(self._deliver, load, results)
                 in_flight += 1
-            if in_flight:
-                # What one came to is in the journal before the next one takes its place.
-                waiting.extendleft(reversed(self._record(results.get())))
-                in_flight -= 1
+            if not in_flight:
+                break
+            # While these are on their way: take in what is known, and have the next ones ready.
+            self._fold()
+            waiting.extend(islice(packed, max(0, parallelism - len(waiting))))
+            # What some came to is in the journal before others take their place.
+            delivered = [results.get()]
+            while not results.empty():
+                delivered.append(results.get())
+            waiting.extendleft(reversed(self._record(delivered)))
+            in_flight -= len(delivered)
         self._advance(requests)
 
     def _load(self, invocation: Invocation) -> _Load:
         scrubber = Scrubber(invocation, self._options.sensitive)
         return _Load(invocation, scrubber, unknown=invocation.requests[0].resend)
 
-    def _leave(self, waiting: deque[_Load]) -> None:
-        """Journal, at once, that what waits is not sent in this run."""
-        unsent = tuple(outcome for load in waiting for outcome in load.unsent())
-        waiting.clear()
+    def _leave(self, loads: Iterable[_Load]) -> None:
+        """Journal, at once, that these are not sent in this run."""
+        unsent = tuple(outcome for load in loads for outcome in load.unsent())
         if unsent:
-            self._journal(unsent)
+            self._journal([unsent])
 
     def _advance(self, requests: Iterable[Request]) -> None:
         heads = {request.requestid for request in requests}
-        for chain in self._chains:
-            if not chain or chain[0].requestid not in heads:
-                continue
-            head = chain.popleft()
-            result = self._results.get(head.requestid)
-            if result in {None, Result.UNSENT}:
-                # Its outcome isn't known, so nothing behind it may be sent in this run.
-                self._left_behind.extend(chain)
-                chain.clear()
-            elif result is Result.FAILED and head.kind is Kind.RELEASE:
-                # What it should have released is still open; `fold` drops what stands behind it.
-                chain.clear()
+        self._chains = tuple([left for chain in self._chains if (left := self._rest(chain, heads))])
+
+    def _rest(self, chain: tuple[Request, ...], heads: set[str]) -> tuple[Request, ...]:
+        """Return what of a chain may be sent next, once those heads have been carried."""
+        head, behind = chain[0], chain[1:]
+        if head.requestid not in heads:
+            return chain
+        result = self.results.get(head.requestid)
+        if result is None or result is Result.UNSENT:
+            # Its outcome isn't known, so nothing behind it may be sent in this run.
+            self._left_behind.extend(behind)
+            return ()
+        if result is Result.FAILED and head.kind is Kind.RELEASE:
+            # What it should have released is still open; `fold` drops what stands behind it.
+            return ()
+        return behind
 
     # -- outcomes, in the coordinating thread ----------------------------------------------------------------------
 
-    def _record(self, delivered: _Delivered | BaseException) -> tuple[_Load, ...]:
-        """Journal what an Invocation came to, and return what is to be sent instead of it."""
-        if isinstance(delivered, BaseException):
-            self._shell.brake.pull()
-            raise delivered
-        if delivered.problem:
-            self.problems.append(delivered.problem)
-            self.gave_up = self.gave_up or delivered.stop or bool(delivered.outcomes)
-        if delivered.outcomes and self._journal(delivered.outcomes):
-            counts = Counter(outcome.result for outcome in delivered.outcomes)
+    def _record(self, delivered: Iterable[_Delivered | BaseException]) -> list[_Load]:
+        """Journal what Invocations came to, and return what is to be sent instead of them."""
+        halves: list[_Load] = []
+        outcomes: list[tuple[Outcome, ...]] = []
+        broken: BaseException | None = None
+        for each in delivered:
+            if isinstance(each, BaseException):
+                self._shell.brake.pull()
+                broken = each
+                continue
+            if each.problem:
+                self.problems.append(each.problem)
+                self.gave_up = self.gave_up or each.stop or bool(each.outcomes)
+            if each.outcomes:
+                outcomes.append(each.outcomes)
+            halves += each.halves
+        if outcomes and self._journal(outcomes):
+            counts = Counter(outcome.result for each in outcomes for outcome in each)
             self._shell.progress.settled(counts[Result.SUCCEEDED], counts[Result.FAILED])
-        return delivered.halves
+        if broken:
+            raise broken
+        return halves
 
-    def _journal(self, outcomes: tuple[Outcome, ...]) -> bool:
-        at = stamp(self._shell.clock.now())
+    def _journal(self, outcomes: Sequence[tuple[Outcome, ...]]) -> bool:
+        at, state = stamp(self._shell.clock.now()), self._intent.state
         try:
-            self._shell.store.append(Record(self._state.lineage, self._state.serial, at, outcomes))
+            self._shell.store.append([Record(state.lineage, state.serial, at, each) for each in outcomes])
         except StateError as error:
             # What can't be remembered must not be done: nothing more is sent, and what was stays pending.
             self._broken = error
             self._shell.brake.pull()
             return False
-        for outcome in outcomes:
-            self._results[outcome.requestid] = outcome.result
-            self.outcomes.append((outcome, at))
-            self.succeeded[self._kinds[outcome.requestid]] += outcome.result is Result.SUCCEEDED
+        for each in outcomes:
+            self.results.update((outcome.requestid, outcome.result) for outcome in each)
+            self._unfolded.append((at, each))
         return True
+
+    def _fold(self) -> None:
+        """Take in what is journalled; done while calls are in flight, for there is nothing else to do then."""
+        for at, outcomes in self._unfolded:
+            for outcome in outcomes:
+                self.draft.settle(outcome, at)
+        self._unfolded.clear()
 
     def _mark_unsent(self) -> None:
         """Journal that what was never handed to the API has not been processed; a resend may have been, earlier."""
         never = [request for chain in self._chains for request in chain] + self._left_behind
         unsent = tuple(Outcome(request.requestid, Result.UNSENT) for request in never if not request.resend)
         if unsent and not self._broken:
-            self._journal(unsent)
+            self._journal([unsent])
 
     # -- one Invocation, in a thread of the pool -------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ Pure. `provider` stands once a body [D], and a request body is limited in size [
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import orjson
 
@@ -36,57 +36,58 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One call of `POST /interactions/invoke`."""
+    """One call of `POST /interactions/invoke`; `body` is its request body, exactly as sent."""
 
     provider: str | None
     requests: tuple[Request, ...]
+    body: bytes
 
-    @property
-    def body(self) -> bytes:
-        """The request body, exactly as sent."""
-        return envelope(self.provider) + b",".join(request.encoded for request in self.requests) + b"]}"
+    @classmethod
+    def of(cls, provider: str | None, requests: tuple[Request, ...]) -> Self:
+        """Return the Invocation that carries these requests."""
+        return cls(provider, requests, _body(provider, [request.encoded for request in requests]))
 
     @property
     def requestids(self) -> frozenset[str]:
         """The requestids it carries."""
-        return frozenset(request.requestid for request in self.requests)
+        return frozenset([request.requestid for request in self.requests])
 
-    def halves(self) -> tuple[Invocation, Invocation]:
+    def halves(self) -> tuple[Self, Self]:
         """Return two Invocations of half the requests each; there must be two at least."""
         middle = len(self.requests) // 2
-        return Invocation(self.provider, self.requests[:middle]), Invocation(self.provider, self.requests[middle:])
+        return self.of(self.provider, self.requests[:middle]), self.of(self.provider, self.requests[middle:])
 
 
-def envelope(provider: str | None) -> bytes:
-    """Return the body up to its first request."""
-    return b'{"requests":[' if provider is None else b'{"provider":%b,"requests":[' % orjson.dumps(provider)
+def _body(provider: str | None, encoded: Sequence[bytes]) -> bytes:
+    head = b'{"requests":[' if provider is None else b'{"provider":%b,"requests":[' % orjson.dumps(provider)
+    return b"%b%b]}" % (head, b",".join(encoded))
 
 
-def pack(requests: Iterable[Request], request_bytes: int) -> list[Invocation]:
-    """Return Invocations that carry the requests in order, each body at most `request_bytes` long.
+def pack(requests: Iterable[Request], request_bytes: int) -> Iterator[Invocation]:
+    """Yield Invocations that carry the requests in order, each body at most `request_bytes` long.
 
     Requests of unknown outcome travel apart from new ones: a refusal proves something of the new ones only.
-    A single request that is too large gets an Invocation of its own, for the API to refuse.
+    A single request that is too large gets an Invocation of its own, for the API to refuse. Each is made when it is
+    asked for.
     """
     groups: defaultdict[tuple[str | None, bool], list[Request]] = defaultdict(list)
     for request in requests:
         groups[request.provider, request.resend].append(request)
-    return [
-        Invocation(provider, chunk)
-        for (provider, _), group in groups.items()
-        for chunk in _chunks(group, request_bytes)
-    ]
+    for (provider, _), group in groups.items():
+        yield from _chunks(provider, group, request_bytes)
 
 
-def _chunks(requests: list[Request], request_bytes: int) -> Iterator[tuple[Request, ...]]:
-    overhead = len(envelope(requests[0].provider)) + len(b"]}")
+def _chunks(provider: str | None, requests: list[Request], request_bytes: int) -> Iterator[Invocation]:
+    overhead = len(_body(provider, ()))
     chunk: list[Request] = []
+    parts: list[bytes] = []
     size = overhead
     for request in requests:
-        length = len(request.encoded) + len(b",")
-        if chunk and size + length - len(b",") > request_bytes:
-            yield tuple(chunk)
-            chunk, size = [], overhead
+        encoded = request.encoded
+        size += len(encoded) + len(b",")
+        if chunk and size - len(b",") > request_bytes:
+            yield Invocation(provider, tuple(chunk), _body(provider, parts))
+            chunk, parts, size = [], [], overhead + len(encoded) + len(b",")
         chunk.append(request)
-        size += length
-    yield tuple(chunk)
+        parts.append(encoded)
+    yield Invocation(provider, tuple(chunk), _body(provider, parts))

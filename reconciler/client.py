@@ -154,6 +154,7 @@ class _Lines:
 
     def __init__(self, urls: tuple[str, ...], timeout: float) -> None:
         self._timeout = timeout
+        self._watchdog = _Watchdog(timeout)
         # What goes to this machine goes there directly: through a proxy, credentials would leave it in clear text.
         self._direct = {f"all://{urlsplit(url).netloc}": None for url in urls if is_loopback(url)}
         self._tls = _trust(urls)
@@ -181,7 +182,7 @@ class _Lines:
                 "the address of a proxy can't be understood",
                 hint="Look at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.",
             ) from None
-        return _Line(http, self._timeout)
+        return _Line(http, self._watchdog)
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[_Line]:
@@ -195,6 +196,7 @@ class _Lines:
             self._free.put(line)
 
     def close(self) -> None:
+        self._watchdog.close()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._free.get_nowait().close()
@@ -213,43 +215,83 @@ def _trust(urls: tuple[str, ...]) -> ssl.SSLContext:
         ) from error
 
 
+class _Watchdog:
+    """Cuts calls that take too long as a whole; one thread for all, for starting a timer takes as long as a call.
+
+    Every call has the same time, so they are due in the order in which they began.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._deciding = threading.Lock()
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    @contextlib.contextmanager
+    def watching(self, cut: Callable[[], None]) -> Iterator[_Call]:
+        call = _Call(time.monotonic() + self._seconds, cut)
+        self._begun.put(call)
+        try:
+            yield call
+        finally:
+            with self._deciding:
+                call.over.set()
+
+    def _watch(self) -> None:
+        while call := self._begun.get():
+            if call.over.wait(call.due - time.monotonic()):
+                continue
+            with self._deciding:
+                # A call that ended just now must not take the one after it on the same line with it.
+                if not call.over.is_set():
+                    call.late = True
+                    call.cut()
+
+    def close(self) -> None:
+        self._begun.put(None)
+
+
+class _Call:
+    """A call on its way. `due`: monotonic seconds; `late`: it was cut."""
+
+    def __init__(self, due: float, cut: Callable[[], None]) -> None:
+        self.due = due
+        self.cut = cut
+        self.late = False
+        self.over = threading.Event()
+
+
 class _Line:
     """One call at a time, bounded as a whole: httpx bounds each read, so an answer that trickles would never end."""
 
-    def __init__(self, http: httpx.Client, timeout: float) -> None:
+    def __init__(self, http: httpx.Client, watchdog: _Watchdog) -> None:
         self._http = http
-        self._timeout = timeout
+        self._watchdog = watchdog
         self._sockets: tuple[socket.socket, ...] = ()
 
     def post(self, url: str, headers: dict[str, str], body: bytes) -> _Response:
-        late = threading.Event()
-        timer = threading.Timer(self._timeout, self._cut, [late])
-        timer.daemon = True
-        timer.start()
-        try:
-            watch = {"trace": partial(self._watch, late)}
-            with self._http.stream("POST", url, headers=headers, content=body, extensions=watch) as response:
-                return _read_response(response)
-        except Exception as error:
-            if late.is_set() and not isinstance(error, NEVER_SENT):
-                raise httpx.ReadTimeout("the call as a whole took too long") from error
-            raise
-        finally:
-            timer.cancel()
+        with self._watchdog.watching(self._cut) as call:
+            try:
+                trace = {"trace": partial(self._trace, call)}
+                with self._http.stream("POST", url, headers=headers, content=body, extensions=trace) as response:
+                    return _read_response(response)
+            except Exception as error:
+                if call.late and not isinstance(error, NEVER_SENT):
+                    raise httpx.ReadTimeout("the call as a whole took too long") from error
+                raise
 
-    def _watch(self, late: threading.Event, event: str, info: dict[str, Any]) -> None:
+    def _trace(self, call: _Call, event: str, info: dict[str, Any]) -> None:
         """Keep the sockets that httpx connects, through its `trace` extension."""
         if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             stream = info["return_value"]
             self._sockets = tuple(
                 each for each in (*self._sockets, stream.get_extra_info("socket")) if each.fileno() >= 0
             )
-            if late.is_set():
+            if call.late:
                 stream.close()
                 raise httpx.ConnectTimeout("connecting took too long")
 
-    def _cut(self, late: threading.Event) -> None:
-        late.set()
+    def _cut(self) -> None:
         for each in self._sockets:
             with contextlib.suppress(OSError):
                 # socket's own: SSLSocket.shutdown would take the session from under the thread that reads.

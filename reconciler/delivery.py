@@ -74,7 +74,7 @@ def decide(answer: Answer, invocation: Invocation, history: History, budget: Bud
     """Return what to do next. `history` includes the answer; `jitter` is uniform in [0, 1)."""
     match answer:
         case Accepted(failed):
-            return Settled(tuple(_outcome(requestid, failed, history) for requestid in _ids(invocation)))
+            return Settled(_accepted(failed, invocation, history))
         case Refused(reason):
             return _refused(reason, invocation, history)
         case Rejected(reason):
@@ -95,10 +95,9 @@ def _ids(invocation: Invocation) -> tuple[str, ...]:
     return tuple(request.requestid for request in invocation.requests)
 
 
-def _outcome(requestid: str, failed: frozenset[str], history: History) -> Outcome:
-    if requestid in failed:
-        return Outcome(requestid, Result.FAILED, NO_REASON, resent=history.unknown)
-    return Outcome(requestid, Result.SUCCEEDED, resent=history.unknown)
+def _accepted(failed: frozenset[str], invocation: Invocation, history: History) -> tuple[Outcome, ...]:
+    bad, good, resent = (Result.FAILED, NO_REASON), (Result.SUCCEEDED, ""), history.unknown
+    return tuple([Outcome(each, *(bad if each in failed else good), resent) for each in _ids(invocation)])
 
 
 def _refused(reason: str, invocation: Invocation, history: History) -> Decision:

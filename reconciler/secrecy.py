@@ -94,6 +94,8 @@ class Scrubber:
     def clean_outcomes(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
         """Return the outcomes with clean reasons."""
         cleaned = {reason: self.clean(reason) for reason in {outcome.reason for outcome in outcomes}}
+        if all(reason == clean for reason, clean in cleaned.items()):
+            return outcomes
         return tuple(outcome._replace(reason=cleaned[outcome.reason]) for outcome in outcomes)
 
     def _values(self) -> Iterator[str]:

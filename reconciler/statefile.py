@@ -12,7 +12,7 @@ import contextlib
 import fcntl
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -174,24 +174,24 @@ class StateFile:
             _sync_folder(self.path.parent)
         return aside
 
-    def append(self, record: Record) -> None:
-        """Add a record to the journal and fsync it. After a failure the next one starts at the last good offset."""
+    def append(self, records: Sequence[Record]) -> None:
+        """Add records to the journal and fsync it. After a failure the next one starts at the last good offset."""
         with _explained(self._journal, "the journal can't be written"):
-            self._append(journal.encode(record))
+            self._append(b"".join(map(journal.encode, records)))
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, lines: bytes) -> None:
         fresh = not self._journal.exists()
         descriptor = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             start = self._good or 0
             os.ftruncate(descriptor, start)
-            _write_all(descriptor, line, start)
+            _write_all(descriptor, lines, start)
             _sync(descriptor)
         finally:
             os.close(descriptor)
         if fresh:
             _sync_folder(self.path.parent)
-        self._good = start + len(line)
+        self._good = start + len(lines)
 
 
 @contextlib.contextmanager

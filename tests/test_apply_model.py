@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -235,15 +235,15 @@ class Disk:
 
         self.machine.around(replace_both, torn=lambda: None)
 
-    def append(self, record: Record) -> None:
+    def append(self, records: Sequence[Record]) -> None:
         """See apply.Store."""
-        line, before = journal.encode(record), self.journal
+        lines, before = b"".join(map(journal.encode, records)), self.journal
 
         def append() -> None:
-            self.journal = before + line
+            self.journal = before + lines
 
         def tear() -> None:
-            self.journal = before + line[: len(line) // 2]
+            self.journal = before + lines[: len(lines) // 2]
 
         try:
             self.machine.around(append, torn=tear)

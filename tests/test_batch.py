@@ -39,7 +39,7 @@ def some_requests(draw: st.DrawFn) -> list[Request]:
 @given(some_requests(), LIMITS)
 def test_every_request_is_in_one_invocation(requests: list[Request], limit: int) -> None:
     """Each request travels once, and those that travel together come in the order given."""
-    packed = pack(requests, limit)
+    packed = list(pack(requests, limit))
     sent = [entry for invocation in packed for entry in invocation.requests]
     assert len(sent) == len(requests)
     assert {entry.requestid for entry in sent} == {entry.requestid for entry in requests}
@@ -71,7 +71,7 @@ def test_packing_is_as_full_as_can_be(requests: list[Request], limit: int) -> No
     """The first request of each Invocation would not have fitted into the one before it."""
     for before, after in pairwise(pack(requests, limit)):
         if (before.provider, before.requests[0].resend) == (after.provider, after.requests[0].resend):
-            joined = Invocation(before.provider, (*before.requests, after.requests[0]))
+            joined = Invocation.of(before.provider, (*before.requests, after.requests[0]))
             assert len(joined.body) > limit
 
 
@@ -91,31 +91,31 @@ def test_the_body_is_the_documented_one(requests: list[Request]) -> None:
 def test_a_body_byte_for_byte() -> None:
     """The provider comes first, then each request with its requestid in front."""
     dispatch, release = request("r1", interaction("A")), request("r2", interaction("B"), Kind.RELEASE)
-    assert Invocation("Crm", (dispatch, release)).body == (
+    assert Invocation.of("Crm", (dispatch, release)).body == (
         b'{"provider":"Crm","requests":['
         b'{"requestid":"r1","action":"dispatch","externalid":"A","route":"Day"},'
         b'{"requestid":"r2","action":"release","externalid":"B"}]}'
     )
-    assert Invocation(None, (release,)).body.startswith(b'{"requests":[{"requestid":"r2"')
+    assert Invocation.of(None, (release,)).body.startswith(b'{"requests":[{"requestid":"r2"')
 
 
 def test_the_limit_to_the_byte() -> None:
     """Two requests travel together if their body is just as long as allowed, and apart if it is one byte longer."""
     both = (request("r1", interaction("A")), request("r2", interaction("B")))
-    size = len(Invocation("Crm", both).body)
+    size = len(Invocation.of("Crm", both).body)
     assert [len(invocation.requests) for invocation in pack(both, size)] == [2]
     assert [len(invocation.requests) for invocation in pack(both, size - 1)] == [1, 1]
 
 
 def test_nothing_makes_no_invocation() -> None:
     """Without requests there is no call."""
-    assert pack([], 100) == []
+    assert list(pack([], 100)) == []
 
 
 @pytest.mark.parametrize("number", [2, 3, 7])
 def test_halves(number: int) -> None:
     """Halves are never empty, keep the order, and hold everything."""
-    whole = Invocation("Crm", tuple(request(f"r{n}", interaction(f"A{n}")) for n in range(number)))
+    whole = Invocation.of("Crm", tuple(request(f"r{n}", interaction(f"A{n}")) for n in range(number)))
     first, second = whole.halves()
     assert first.requests
     assert second.requests

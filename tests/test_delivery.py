@@ -26,10 +26,10 @@ from reconciler.delivery import (
 from reconciler.state import Kind, Outcome, Result
 from tests.known import interaction, request
 
-ONE: Final = Invocation("Crm", (request("r1", interaction("A")),))
-TWO: Final = Invocation("Crm", (request("r1", interaction("A")), request("r2", interaction("B"))))
-LONE_RELEASE: Final = Invocation("Crm", (request("r1", interaction("A"), Kind.RELEASE),))
-LONE_TOLERANT: Final = Invocation("Crm", (request("r1", interaction("A"), Kind.TOLERANT),))
+ONE: Final = Invocation.of("Crm", (request("r1", interaction("A")),))
+TWO: Final = Invocation.of("Crm", (request("r1", interaction("A")), request("r2", interaction("B"))))
+LONE_RELEASE: Final = Invocation.of("Crm", (request("r1", interaction("A"), Kind.RELEASE),))
+LONE_TOLERANT: Final = Invocation.of("Crm", (request("r1", interaction("A"), Kind.TOLERANT),))
 NEW, ONCE_UNKNOWN = History(1, 0, unknown=False), History(1, 0, unknown=True)
 SPENT, SPENT_UNKNOWN = History(5, 60, unknown=False), History(5, 60, unknown=True)
 BUDGET: Final = Budget()

@@ -15,8 +15,8 @@ import shutil
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -25,7 +25,7 @@ import pytest
 
 from reconciler import journal
 from reconciler.sandbox import SandboxServer
-from reconciler.sandbox.record import Outcome
+from reconciler.sandbox.record import Call, Outcome
 from tests.cli import COMMAND, Ran, Workplace, clean_environment
 
 APPLY = ("apply", "--auto-approve")
@@ -226,17 +226,23 @@ def test_what_is_known_after_a_failed_record_is_still_recorded(place: Workplace,
             offsets.append(offset)
             if len(offsets) == 1:
                 pwrite(descriptor, data[:20], offset)
+                server.release()
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
         return pwrite(descriptor, data, offset)
 
-    # All three calls are on their way before the first one is answered.
-    server.faults.add("hang times=3")
-    with mock.patch.object(os, "pwrite", fails_once), ThreadPoolExecutor(1) as person:
-        person.submit(server.wait_until, lambda: server.hanging == 3).add_done_callback(lambda _: server.release())
+    # All three calls are on their way before one is answered; the other two are when its record has failed.
+    invokes = count(1)
+
+    def the_third_waits(call: Call) -> None:
+        if call.kind == "invoke" and next(invokes) == 3:
+            server.wait_until(lambda: server.hanging == 2)
+
+    server.on_call = the_third_waits
+    server.faults.add("hang times=2")
+    with mock.patch.object(os, "pwrite", fails_once):
         ran = place.run(*APPLY)
     refused(ran, place.folder / JOURNAL, errno.EIO)
     assert offsets[:2] == [0, 0]
-    assert len(offsets) == 3
     assert [len(record.outcomes) for record in journal.decode((place.folder / JOURNAL).read_bytes(), JOURNAL)] == [1, 1]
     completes(place, server)
 

@@ -210,7 +210,7 @@ def write(path: Path, name: str, rounds: int) -> None:
             store = StateFile(path)
             store.save(intent)
             outcome = Outcome(address, Result.SUCCEEDED)
-            store.append(Record(intent.lineage, intent.serial, at, (outcome,)))
+            store.append([Record(intent.lineage, intent.serial, at, (outcome,))])
             if number % 2:
                 store.save(fold(intent, [(outcome, at)]))
 

@@ -28,7 +28,7 @@ CHARACTERS: Final = st.characters(codec="latin-1", exclude_characters="\0")
 def scrubber(*items: dict[str, Any]) -> Scrubber:
     """Return the scrubber of an Invocation that carries the items."""
     dispatch = request("r1", interaction("A", linkeddata=list(items)))
-    return Scrubber(Invocation("Crm", (dispatch, request("r2", interaction("B"), Kind.RELEASE))), SENSITIVE)
+    return Scrubber(Invocation.of("Crm", (dispatch, request("r2", interaction("B"), Kind.RELEASE))), SENSITIVE)
 
 
 def clid(value: str) -> dict[str, Any]:

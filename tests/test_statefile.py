@@ -102,7 +102,7 @@ def test_what_can_not_be_read_is_an_error(store: StateFile, path: Path, name: st
 
 def test_a_new_state_is_the_users_alone(store: StateFile, path: Path) -> None:
     """The files that we create are 0600."""
-    store.append(record(DONE[0]))
+    store.append([record(DONE[0])])
     assert (mode(path), mode(journal_path(path))) == (0o600, 0o600)
 
 
@@ -116,7 +116,7 @@ def test_permissions_are_kept(store: StateFile, path: Path, permissions: int) ->
 
 def test_outcomes_are_folded_in_memory(store: StateFile, path: Path) -> None:
     """A left-over journal counts, and reading writes nothing."""
-    store.append(record(DONE[0]))
+    store.append([record(DONE[0])])
     before = {file: file.read_bytes() for file in path.parent.iterdir()}
     found = statefile.read(path)
     assert found.left_over
@@ -126,14 +126,14 @@ def test_outcomes_are_folded_in_memory(store: StateFile, path: Path) -> None:
 
 def test_a_save_removes_the_journal(store: StateFile, path: Path) -> None:
     """What is folded into the state is in the journal no more."""
-    store.append(record(DONE[0]))
+    store.append([record(DONE[0])])
     store.save(fold(ONE, [(DONE[0], AT)]))
     assert names(path) == set()
 
 
 def test_a_journal_that_outlived_its_fold_counts_once(store: StateFile, path: Path) -> None:
     """If the machine stops between the save and the removal, the records are known by their serial."""
-    store.append(record(DONE[0]))
+    store.append([record(DONE[0])])
     left = journal_path(path).read_bytes()
     after = fold(ONE, [(DONE[0], AT)])
     store.save(after)
@@ -144,14 +144,14 @@ def test_a_journal_that_outlived_its_fold_counts_once(store: StateFile, path: Pa
 def test_a_fresh_store_saves_over_a_left_over_journal(store: StateFile, path: Path) -> None:
     """The next run folds what the last one left, and its own first record starts a new journal."""
     for outcome in DONE:
-        store.append(record(outcome))
+        store.append([record(outcome)])
     after = fold(ONE, [(outcome, AT) for outcome in DONE])
     again = state(serial=9, pending={"p3": pending(interaction("C"))})
     fresh = StateFile(path)
     fresh.save(after)
     fresh.save(again)
     third = Record(LINEAGE, 9, AT, (Outcome("p3", Result.SUCCEEDED),))
-    fresh.append(third)
+    fresh.append([third])
     assert journal_path(path).read_bytes() == journal.encode(third)
 
 
@@ -211,12 +211,12 @@ def test_after_a_failed_append_the_next_one_starts_at_the_last_good_offset(
     store: StateFile, path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """A record that could not be written leaves no trace before the next one."""
-    store.append(record(DONE[0]))
+    store.append([record(DONE[0])])
     monkeypatch.setattr(os, call, failing(1, getattr(os, call), half=call == "pwrite"))
     with pytest.raises(StateError, match="the journal can't be written: No space left on device") as error:
-        store.append(record(Outcome("p2", Result.SUCCEEDED)))
+        store.append([record(Outcome("p2", Result.SUCCEEDED))])
     assert "Nothing more was sent" in error.value.hint
-    store.append(record(DONE[1]))
+    store.append([record(DONE[1])])
     assert journal_path(path).read_bytes() == b"".join(journal.encode(record(outcome)) for outcome in DONE)
 
 
@@ -224,10 +224,10 @@ def test_a_record_that_was_half_written_is_dropped(
     store: StateFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If nothing is appended after a failure, what stands before it counts."""
-    store.append(record(DONE[0]))
+    store.append([record(DONE[0])])
     monkeypatch.setattr(os, "pwrite", failing(1, os.pwrite, half=True))
     with pytest.raises(StateError):
-        store.append(record(DONE[1]))
+        store.append([record(DONE[1])])
     assert statefile.read(path).state == fold(ONE, [(DONE[0], AT)])
 
 
@@ -277,7 +277,7 @@ def test_a_read_never_mixes_two_saves(store: StateFile, path: Path, monkeypatch:
             begun = state(serial=now.serial + 1, pending={address: pending(interaction(address))})
             store.save(begun)
             outcome = Outcome(address, Result.SUCCEEDED)
-            store.append(Record(LINEAGE, begun.serial, AT, (outcome,)))
+            store.append([Record(LINEAGE, begun.serial, AT, (outcome,))])
             now = fold(begun, [(outcome, AT)])
             store.save(now)
         ended.set()
@@ -298,7 +298,7 @@ def test_a_read_never_mixes_two_saves(store: StateFile, path: Path, monkeypatch:
 
 def test_a_foreign_journal_is_told_and_set_aside(store: StateFile, path: Path) -> None:
     """A restored state is read for what it is; the journal that is ahead of it is kept under another name."""
-    store.append(record(DONE[0]))
+    store.append([record(DONE[0])])
     ahead = journal_path(path).read_bytes()
     path.write_bytes(b"".join(stateformat.encode(state(serial=3))))
     with pytest.raises(StateError, match="restored from an older copy"):
@@ -317,7 +317,7 @@ def test_a_foreign_journal_is_told_and_set_aside(store: StateFile, path: Path) -
 
 def test_an_own_journal_is_not_foreign(store: StateFile, path: Path) -> None:
     """A journal that belongs to the state is folded, not set aside."""
-    store.append(record(DONE[0]))
+    store.append([record(DONE[0])])
     assert statefile.read_whatever_journal(path) == (fold(ONE, [(DONE[0], AT)]), False)
 
 

@@ -211,8 +211,7 @@ def chain_sent_at_once() -> None:
         return [request for chain in self._chains for request in chain]
 
     def advance(self: Any, _requests: Any) -> None:
-        for chain in self._chains:
-            chain.clear()
+        self._chains = ()
 
     _set(apply._Courier, "_heads", heads)
     _set(apply._Courier, "_advance", advance)
@@ -239,7 +238,7 @@ def chain_goes_on_after_failed_release() -> None:
     real = apply._Courier._advance
 
     def advance(self: Any, requests: Any) -> None:
-        self._results = dict.fromkeys(self._results, Result.SUCCEEDED)
+        self.results = dict.fromkeys(self.results, Result.SUCCEEDED)
         real(self, requests)
 
     _set(apply._Courier, "_advance", advance)
@@ -296,6 +295,7 @@ def calls_in_flight_abandoned() -> None:
         def __init__(self) -> None:
             self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
             self.put = self._queue.put
+            self.empty = self._queue.empty
 
         def get(self) -> Any:
             while not interrupted.is_set():

@@ -29,7 +29,7 @@ from reconciler.batch import Invocation, Request
 from reconciler.client import NEVER_SENT, AccessToken, Client, ClientCredentials, read_exception
 from reconciler.state import Kind
 
-ONE = Invocation(None, (Request("id-1", "A", Kind.DISPATCH, None, b'{"action":"dispatch","externalid":"A"}'),))
+ONE = Invocation.of(None, (Request("id-1", "A", Kind.DISPATCH, None, b'{"action":"dispatch","externalid":"A"}'),))
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 CLASSES: dict[str, type[Answer]] = {
