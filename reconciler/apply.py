@@ -155,7 +155,7 @@ class _Courier:
 
     def __init__(self, intent: Intent, options: Options, shell: Shell) -> None:
         self._intent = intent
-        self._chains = intent.chains  # what is left of each; one that is done stands here no more
+        self._chains = intent.chains
         self._options = options
         self._shell = shell
         self._pace = Pace(shell.clock)
@@ -232,14 +232,19 @@ class _Courier:
             self._journal([unsent])
 
     def _advance(self, requests: Iterable[Request]) -> None:
+        """Move on every chain whose head was carried; one that is done stands here no more."""
         heads = {request.requestid for request in requests}
-        self._chains = tuple([left for chain in self._chains if (left := self._rest(chain, heads))])
+        chains: list[tuple[Request, ...]] = []
+        for chain in self._chains:
+            if chain[0].requestid not in heads:
+                chains.append(chain)
+            elif len(chain) > 1 and (behind := self._behind(chain)):
+                chains.append(behind)
+        self._chains = tuple(chains)
 
-    def _rest(self, chain: tuple[Request, ...], heads: set[str]) -> tuple[Request, ...]:
-        """Return what of a chain may be sent next, once those heads have been carried."""
+    def _behind(self, chain: tuple[Request, ...]) -> tuple[Request, ...]:
+        """Return what of a chain may be sent next, now that its head was carried."""
         head, behind = chain[0], chain[1:]
-        if head.requestid not in heads:
-            return chain
         result = self.results.get(head.requestid)
         if result is None or result is Result.UNSENT:
             # Its outcome isn't known, so nothing behind it may be sent in this run.

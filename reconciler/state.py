@@ -241,7 +241,8 @@ class Draft:
             self._interactions.pop(link.address, None)
             self._forget_failures_of(link.address, "release")
             return
-        self._forget_failures(link.address)
+        if link.address in self._failures:
+            self._forget_failures(link.address)
         self._interactions[link.address] = Open(
             provider=link.provider,
             digest=link.digest,

@@ -23,6 +23,7 @@ _KEYS: Final = frozenset({"version", "lineage", "serial", "target", *_SECTIONS})
 _HEAD: Final = b'\n  "'
 _ENTRY: Final = b'\n    "'
 _PIECE: Final = 1 << 16
+_LINES: Final = 100
 _KINDS: Final = frozenset(kind.value for kind in Kind)
 T = TypeVar("T")
 
@@ -50,12 +51,12 @@ def _parts(state: State) -> Iterator[bytes]:
 
 def _section(name: str, entries: Mapping[str, T], plain: Callable[[T], dict[str, Any]]) -> Iterator[bytes]:
     yield b',\n  "%b": {' % name.encode()
-    dumps, option = orjson.dumps, orjson.OPT_SORT_KEYS
-    separator = b""
-    for key in sorted(entries):
-        yield b"%b\n    %b: %b" % (separator, dumps(key), dumps(plain(entries[key]), None, option))
-        separator = b","
-    yield b"\n  }" if entries else b"}"
+    dumps, option, keys = orjson.dumps, orjson.OPT_SORT_KEYS, sorted(entries)
+    for start in range(0, len(keys), _LINES):
+        some = keys[start : start + _LINES]
+        lines = [b"\n    %b: %b" % (dumps(key), dumps(plain(entries[key]), None, option)) for key in some]
+        yield (b"," if start else b"") + b",".join(lines)
+    yield b"\n  }" if keys else b"}"
 
 
 def _plain_target(target: Target) -> dict[str, Any]:

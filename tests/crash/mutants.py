@@ -56,7 +56,7 @@ def intent_not_saved() -> None:
 @mutant
 def random_requestids() -> None:
     """Draw requestids, instead of deriving them from the state that a run starts from."""
-    _set(intent, "derive", lambda *_: str(uuid4()))
+    _set(intent._Origin, "derive", lambda *_: str(uuid4()))
 
 
 @mutant
