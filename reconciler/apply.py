@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -29,6 +29,7 @@ from reconciler.secrecy import Scrubber
 from reconciler.state import Draft, Kind, Outcome, Result, State
 from reconciler.times import stamp
 
+_MOMENT: Final = 0.005
 _TOO_LONG: Final = "the API asked for a longer wait than this run may take"
 
 
@@ -179,9 +180,9 @@ class _Courier:
         self._shell.progress.started(total)
         try:
             with ThreadPoolExecutor(self._options.parallelism, thread_name_prefix="invoke") as pool:
-                while releases := self._heads(lambda kind: kind is not Kind.DISPATCH):
+                while releases := self._heads(dispatches=False):
                     self._wave(releases, pool)
-                self._wave(self._heads(lambda kind: kind is Kind.DISPATCH), pool)
+                self._wave(self._heads(dispatches=True), pool)
             self._mark_unsent()
             self._fold()
         finally:
@@ -189,11 +190,12 @@ class _Courier:
         if self._broken:
             raise self._broken
 
-    def _heads(self, wanted: Callable[[Kind], bool]) -> list[Request]:
+    def _heads(self, *, dispatches: bool) -> list[Request]:
         """Return the first links that may be sent now; none once the brake is pulled."""
         if self._shell.brake.pulled.is_set():
             return []
-        return [chain[0] for chain in self._chains if wanted(chain[0].kind)]
+        dispatch = Kind.DISPATCH
+        return [chain[0] for chain in self._chains if (chain[0].kind is dispatch) == dispatches]
 
     def _wave(self, requests: list[Request], pool: ThreadPoolExecutor) -> None:
         """Send the requests and journal what becomes of them; then move on every chain whose head is settled."""
@@ -210,13 +212,16 @@ class _Courier:
                 in_flight += 1
             if not in_flight:
                 break
-            # While these are on their way: take in what is known, and have the next ones ready.
-            self._fold()
-            waiting.extend(islice(packed, max(0, parallelism - len(waiting))))
-            # What some came to is in the journal before others take their place.
-            delivered = [results.get()]
+            try:
+                delivered = [results.get(timeout=_MOMENT)]
+            except queue.Empty:
+                # They are on their way: take in what is known, and have the next ones ready.
+                self._fold()
+                waiting.extend(islice(packed, max(0, parallelism - len(waiting))))
+                delivered = [results.get()]
             while not results.empty():
                 delivered.append(results.get())
+            # What some came to is in the journal before others take their place.
             waiting.extendleft(reversed(self._record(delivered)))
             in_flight -= len(delivered)
         self._advance(requests)

@@ -14,6 +14,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -215,50 +216,61 @@ def _trust(urls: tuple[str, ...]) -> ssl.SSLContext:
         ) from error
 
 
+class _Call:
+    """A call on its way: `due` in monotonic seconds, how to `cut` it, whether it is `over` or was cut as too `late`."""
+
+    def __init__(self, due: float, cut: Callable[[], None]) -> None:
+        self.due = due
+        self.cut = cut
+        self.over = False
+        self.late = False
+
+
 class _Watchdog:
     """Cuts calls that take too long as a whole; one thread for all, for starting a timer takes as long as a call.
 
-    Every call has the same time, so they are due in the order in which they began.
+    Every call has the same time, so they are due in the order in which they began. The thread sleeps until the first
+    one is due: calls that end in time do not wake it.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._begun: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._deciding = threading.Lock()
+        self._calls: deque[_Call] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @contextlib.contextmanager
     def watching(self, cut: Callable[[], None]) -> Iterator[_Call]:
         call = _Call(time.monotonic() + self._seconds, cut)
-        self._begun.put(call)
+        with self._changed:
+            self._calls.append(call)
+            if len(self._calls) == 1:
+                self._changed.notify()
         try:
             yield call
         finally:
-            with self._deciding:
-                call.over.set()
+            with self._changed:
+                # Once it is over, it is not cut: the next call on the same line would go with it.
+                call.over = True
 
     def _watch(self) -> None:
-        while call := self._begun.get():
-            if call.over.wait(call.due - time.monotonic()):
-                continue
-            with self._deciding:
-                # A call that ended just now must not take the one after it on the same line with it.
-                if not call.over.is_set():
-                    call.late = True
-                    call.cut()
+        with self._changed:
+            while not self._closed:
+                while self._calls and self._calls[0].over:
+                    self._calls.popleft()
+                left = self._calls[0].due - time.monotonic() if self._calls else None
+                if left is None or left > 0:
+                    self._changed.wait(left)
+                else:
+                    late = self._calls.popleft()
+                    late.late = True
+                    late.cut()
 
     def close(self) -> None:
-        self._begun.put(None)
-
-
-class _Call:
-    """A call on its way. `due`: monotonic seconds; `late`: it was cut."""
-
-    def __init__(self, due: float, cut: Callable[[], None]) -> None:
-        self.due = due
-        self.cut = cut
-        self.late = False
-        self.over = threading.Event()
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
 
 
 class _Line:

@@ -207,7 +207,7 @@ def chain_order_reversed() -> None:
 def chain_sent_at_once() -> None:
     """Send links without waiting for the outcome of the one before them."""
 
-    def heads(self: Any, _wanted: Any) -> Any:
+    def heads(self: Any, *, dispatches: bool) -> Any:  # noqa: ARG001
         return [request for chain in self._chains for request in chain]
 
     def advance(self: Any, _requests: Any) -> None:
@@ -297,7 +297,7 @@ def calls_in_flight_abandoned() -> None:
             self.put = self._queue.put
             self.empty = self._queue.empty
 
-        def get(self) -> Any:
+        def get(self, timeout: float | None = None) -> Any:  # noqa: ARG002 - it is never longer than that
             while not interrupted.is_set():
                 try:
                     return self._queue.get(timeout=0.002)
@@ -306,4 +306,4 @@ def calls_in_flight_abandoned() -> None:
             return apply._Delivered(())
 
     _set(pace.Brake, "interrupt", interrupt)
-    _set(apply, "queue", SimpleNamespace(SimpleQueue=Impatient))
+    _set(apply, "queue", SimpleNamespace(SimpleQueue=Impatient, Empty=queue.Empty))
