@@ -107,7 +107,7 @@ def apply(intent: Intent, options: Options, shell: Shell) -> Report:
     if courier.results:
         state = courier.draft.done()
         shell.store.save(state)
-    failed = [requestid for requestid, result in courier.results.items() if result is Result.FAILED]
+    failed = courier.ended(Result.FAILED)
     return Report(
         state=state,
         succeeded=courier.succeeded(),
@@ -171,7 +171,11 @@ class _Courier:
     def succeeded(self) -> Counter[Kind]:
         """Return how many requests of each kind succeeded."""
         kinds = {request.requestid: request.kind for chain in self._intent.chains for request in chain}
-        return Counter(kinds[requestid] for requestid, result in self.results.items() if result is Result.SUCCEEDED)
+        return Counter([kinds[requestid] for requestid in self.ended(Result.SUCCEEDED)])
+
+    def ended(self, how: Result) -> list[str]:
+        """Return the requestids with this result, in the order in which it was known."""
+        return [requestid for requestid, result in self.results.items() if result is how]
 
     def carry(self) -> None:
         total = sum(len(chain) for chain in self._chains)
