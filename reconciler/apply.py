@@ -41,7 +41,7 @@ class Store(Protocol):
         ...
 
     def append(self, records: Sequence[Record]) -> None:
-        """Add records to the journal for good, all or none of them."""
+        """Add records to the journal for good; what follows an error starts where these did."""
         ...
 
 

@@ -220,6 +220,35 @@ def test_after_a_failed_append_the_next_one_starts_at_the_last_good_offset(
     assert journal_path(path).read_bytes() == b"".join(journal.encode(record(outcome)) for outcome in DONE)
 
 
+def test_answers_that_came_together_share_a_write_and_a_sync(
+    store: StateFile, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several records cost one write and one fsync; if that fails, the next ones take the place of all of them."""
+    store.append([record(DONE[0])])
+    calls: list[str] = []
+    for call in ("pwrite", "fsync"):
+        monkeypatch.setattr(os, call, noted(call, calls))
+    store.append(list(map(record, DONE)))
+    assert calls == ["pwrite", "fsync"]
+    assert len(journal.decode(journal_path(path).read_bytes(), "journal")) == 1 + len(DONE)
+    monkeypatch.setattr(os, "fsync", failing(1, os.fsync))
+    with pytest.raises(StateError):
+        store.append(list(map(record, DONE)))
+    store.append([record(DONE[1])])
+    assert len(journal.decode(journal_path(path).read_bytes(), "journal")) == 2 + len(DONE)
+
+
+def noted(name: str, calls: list[str]) -> Callable[..., Any]:
+    """Return the call of `os`, noting that it was made."""
+    real = getattr(os, name)
+
+    def call(*arguments: Any) -> Any:
+        calls.append(name)
+        return real(*arguments)
+
+    return call
+
+
 def test_a_record_that_was_half_written_is_dropped(
     store: StateFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
