@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import random
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -26,7 +26,7 @@ from reconciler.journal import Record
 from reconciler.pace import Brake, Clock, Pace
 from reconciler.report import Report
 from reconciler.secrecy import Scrubber
-from reconciler.state import Draft, Kind, Outcome, Result, State
+from reconciler.state import Draft, Kind, Open, Outcome, Result, State
 from reconciler.times import stamp
 
 _MOMENT: Final = 0.005
@@ -38,6 +38,10 @@ class Store(Protocol):
 
     def save(self, state: State) -> None:
         """Save the state for good, atomically; whatever the journal held is folded into it."""
+        ...
+
+    def prepare(self, opened: Mapping[str, Open]) -> None:
+        """Get entries of the next save ready, by address, while there is time for it; nothing depends on it."""
         ...
 
     def append(self, records: Sequence[Record]) -> None:
@@ -221,6 +225,7 @@ class _Courier:
             except queue.Empty:
                 # They are on their way: take in what is known, and have the next ones ready.
                 self._fold()
+                self._shell.store.prepare(self.draft.take_opened())
                 waiting.extend(islice(packed, max(0, parallelism - len(waiting))))
                 delivered = [results.get()]
             while not results.empty():

@@ -185,6 +185,7 @@ class Draft:
         self._pending = dict(state.pending)
         self._failed = dict(state.failed)
         self._failures = {address: dict(entries) for address, entries in state.failures().items()}
+        self._opened: dict[str, Open] = {}
 
     def done(self) -> State:
         """Return the state after all outcomes so far, as `fold` does; nothing may be settled from then on."""
@@ -195,6 +196,11 @@ class Draft:
             pending=self._pending,
             failed=self._failed,
         )
+
+    def take_opened(self) -> dict[str, Open]:
+        """Return what has been opened since this was last asked, by address."""
+        opened, self._opened = self._opened, {}
+        return opened
 
     def settle(self, outcome: Outcome, at: str) -> None:
         """Take in one outcome; see `fold`."""
@@ -243,7 +249,7 @@ class Draft:
             return
         if link.address in self._failures:
             self._forget_failures(link.address)
-        self._interactions[link.address] = Open(
+        self._interactions[link.address] = self._opened[link.address] = Open(
             link.provider,
             link.digest,
             outcome.requestid,

@@ -28,10 +28,26 @@ _KINDS: Final = frozenset(kind.value for kind in Kind)
 T = TypeVar("T")
 
 
-def encode(state: State) -> Iterator[bytes]:
+class Lines:
+    """Lines of open interactions, encoded before they are saved; each counts only for the very entry it was made of."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Open, bytes]] = {}
+
+    def prepare(self, opened: Mapping[str, Open]) -> None:
+        """Encode entries that will be saved soon, by address."""
+        self._made.update((address, (entry, _open_line(address, entry))) for address, entry in opened.items())
+
+    def line(self, address: str, entry: Open) -> bytes:
+        """Return the line of an entry, which may have been made already."""
+        made = self._made.get(address)
+        return made[1] if made is not None and made[0] is entry else _open_line(address, entry)
+
+
+def encode(state: State, lines: Lines | None = None) -> Iterator[bytes]:
     """Yield the state file's bytes in pieces of some size: memory that is used again costs less than fresh memory."""
     piece = bytearray()
-    for part in _parts(state):
+    for part in _parts(state, lines.line if lines else _open_line):
         piece += part
         if len(piece) >= _PIECE:
             yield bytes(piece)
@@ -39,34 +55,36 @@ def encode(state: State) -> Iterator[bytes]:
     yield bytes(piece)
 
 
-def _parts(state: State) -> Iterator[bytes]:
+def _parts(state: State, open_line: Callable[[str, Open], bytes]) -> Iterator[bytes]:
     target = state.target and _plain_target(state.target)
     yield b'{\n  "version": %d,\n  "lineage": %b,\n' % (VERSION, orjson.dumps(state.lineage))
     yield b'  "serial": %d,\n  "target": %b' % (state.serial, orjson.dumps(target))
-    yield from _section("interactions", state.interactions, _plain_open)
-    yield from _section("pending", state.pending, _plain_pending)
-    yield from _section("failed", state.failed, _plain_failed)
+    yield from _section("interactions", state.interactions, open_line)
+    yield from _section("pending", state.pending, _pending_line)
+    yield from _section("failed", state.failed, _failed_line)
     yield b"\n}\n"
 
 
-def _section(name: str, entries: Mapping[str, T], plain: Callable[[T], dict[str, Any]]) -> Iterator[bytes]:
+def _section(name: str, entries: Mapping[str, T], line: Callable[[str, T], bytes]) -> Iterator[bytes]:
     yield b',\n  "%b": {' % name.encode()
-    dumps, option, keys = orjson.dumps, orjson.OPT_SORT_KEYS, sorted(entries)
+    keys = sorted(entries)
     for start in range(0, len(keys), _LINES):
-        some = keys[start : start + _LINES]
-        lines = [b"\n    %b: %b" % (dumps(key), dumps(plain(entries[key]), None, option)) for key in some]
-        yield (b"," if start else b"") + b",".join(lines)
+        yield (b"," if start else b"") + b",".join([line(key, entries[key]) for key in keys[start : start + _LINES]])
     yield b"\n  }" if keys else b"}"
+
+
+def _line(key: str, plain: dict[str, Any]) -> bytes:
+    return b"\n    %b: %b" % (orjson.dumps(key), orjson.dumps(plain, None, orjson.OPT_SORT_KEYS))
 
 
 def _plain_target(target: Target) -> dict[str, Any]:
     return {"base_url": target.base_url, "account": target.account}
 
 
-# In the plain entries, a flag that isn't there is false.
+# A flag that isn't there is false.
 
 
-def _plain_open(entry: Open) -> dict[str, Any]:
+def _open_line(address: str, entry: Open) -> bytes:
     plain: dict[str, Any] = {
         "provider": entry.provider,
         "digest": entry.digest,
@@ -79,10 +97,10 @@ def _plain_open(entry: Open) -> dict[str, Any]:
         plain["prevent_release"] = True
     if entry.settled:
         plain["settled"] = True
-    return plain
+    return _line(address, plain)
 
 
-def _plain_pending(link: Pending) -> dict[str, Any]:
+def _pending_line(requestid: str, link: Pending) -> bytes:
     plain: dict[str, Any] = {
         "address": link.address,
         "order": link.order,
@@ -100,10 +118,10 @@ def _plain_pending(link: Pending) -> dict[str, Any]:
         plain["prevent_release"] = True
     if link.unsent:
         plain["unsent"] = True
-    return plain
+    return _line(requestid, plain)
 
 
-def _plain_failed(failure: Failed) -> dict[str, Any]:
+def _failed_line(requestid: str, failure: Failed) -> bytes:
     plain: dict[str, Any] = {
         "address": failure.address,
         "action": failure.action,
@@ -121,7 +139,7 @@ def _plain_failed(failure: Failed) -> dict[str, Any]:
         plain["prevent_release"] = True
     if failure.resent:
         plain["resent"] = True
-    return plain
+    return _line(requestid, plain)
 
 
 def decode(data: bytes, name: str) -> State:

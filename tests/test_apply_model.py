@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -34,7 +34,7 @@ from reconciler.model import Interaction, OnChange, Place, content_digest, dispa
 from reconciler.pace import Brake
 from reconciler.plan import Plan
 from reconciler.planner import Policy, plan
-from reconciler.state import Kind, State, Target
+from reconciler.state import Kind, Open, State, Target
 from reconciler.times import stamp
 
 TARGET: Final = Target("https://api.test")
@@ -234,6 +234,9 @@ class Disk:
             self.data, self.journal = b"".join(stateformat.encode(state)), b""
 
         self.machine.around(replace_both, torn=lambda: None)
+
+    def prepare(self, opened: Mapping[str, Open]) -> None:
+        """See apply.Store."""
 
     def append(self, records: Sequence[Record]) -> None:
         """See apply.Store."""

@@ -124,6 +124,16 @@ def test_outcomes_are_folded_in_memory(store: StateFile, path: Path) -> None:
     assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
+def test_what_was_prepared_is_saved_only_if_it_is_still_so(store: StateFile, path: Path) -> None:
+    """An entry made ready before the save is written as it is then; one that has changed since is encoded anew."""
+    one, two, other = opened(interaction("A")), opened(interaction("B")), opened(interaction("B"), settled=True)
+    store.prepare({"A": one, "B": two, "C": two})
+    after = state(serial=8, interactions={"A": one, "B": other})
+    store.save(after)
+    assert path.read_bytes() == b"".join(stateformat.encode(after))
+    assert statefile.read(path).state == after
+
+
 def test_a_save_removes_the_journal(store: StateFile, path: Path) -> None:
     """What is folded into the state is in the journal no more."""
     store.append([record(DONE[0])])
