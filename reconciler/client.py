@@ -229,23 +229,26 @@ class _Call:
 class _Watchdog:
     """Cuts calls that take too long as a whole; one thread for all, for starting a timer takes as long as a call.
 
-    Every call has the same time, so they are due in the order in which they began. The thread sleeps until the first
-    one is due: calls that end in time do not wake it.
+    Every call has the same time, so they are due in the order in which they began. The thread starts with the first of
+    them, and sleeps until it is due: calls that end in time do not wake it.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._calls: deque[_Call] = deque()
         self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
         self._closed = False
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     @contextlib.contextmanager
     def watching(self, cut: Callable[[], None]) -> Iterator[_Call]:
         call = _Call(time.monotonic() + self._seconds, cut)
         with self._changed:
             self._calls.append(call)
-            if len(self._calls) == 1:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+                self._thread.start()
+            elif len(self._calls) == 1:
                 self._changed.notify()
         try:
             yield call
