@@ -188,15 +188,23 @@ class _Courier:
         self._shell.progress.started(total)
         try:
             with ThreadPoolExecutor(self._options.parallelism, thread_name_prefix="invoke") as pool:
-                while releases := self._heads(dispatches=False):
-                    self._wave(releases, pool)
-                self._wave(self._heads(dispatches=True), pool)
+                self._waves(pool)
             self._mark_unsent()
             self._fold()
         finally:
             self._shell.progress.finished()
         if self._broken:
             raise self._broken
+
+    def _waves(self, pool: ThreadPoolExecutor) -> None:
+        try:
+            while releases := self._heads(dispatches=False):
+                self._wave(releases, pool)
+            self._wave(self._heads(dispatches=True), pool)
+        except BaseException:
+            # Whatever it is, nothing more is sent, and calls in flight are not tried again.
+            self._shell.brake.pull()
+            raise
 
     def _heads(self, *, dispatches: bool) -> list[Request]:
         """Return the first links that may be sent now; none once the brake is pulled."""
@@ -278,7 +286,6 @@ class _Courier:
         broken: BaseException | None = None
         for each in delivered:
             if isinstance(each, BaseException):
-                self._shell.brake.pull()
                 broken = each
                 continue
             if each.problem:
@@ -287,26 +294,28 @@ class _Courier:
             if each.outcomes:
                 outcomes.append(each.outcomes)
             halves += each.halves
-        if outcomes and self._journal(outcomes):
-            counts = Counter(outcome.result for each in outcomes for outcome in each)
+        if outcomes:
+            counts = Counter(outcome.result for each in self._journal(outcomes) for outcome in each)
             self._shell.progress.settled(counts[Result.SUCCEEDED], counts[Result.FAILED])
         if broken:
             raise broken
         return halves
 
-    def _journal(self, outcomes: Sequence[tuple[Outcome, ...]]) -> bool:
+    def _journal(self, outcomes: Sequence[tuple[Outcome, ...]]) -> Sequence[tuple[Outcome, ...]]:
+        """Journal the outcomes of Invocations that were answered together, and return those that are journalled."""
         at, state = stamp(self._shell.clock.now()), self._intent.state
         try:
             self._shell.store.append([Record(state.lineage, state.serial, at, each) for each in outcomes])
         except StateError as error:
             # What can't be remembered must not be done: nothing more is sent, and what was stays pending.
-            self._broken = error
+            self._broken = self._broken or error
             self._shell.brake.pull()
-            return False
+            # What is known should not be lost with the one that could not be written.
+            return [each for each in outcomes if self._journal([each])] if len(outcomes) > 1 else []
         for each in outcomes:
             self.results.update((outcome.requestid, outcome.result) for outcome in each)
             self._unfolded.append((at, each))
-        return True
+        return outcomes
 
     def _fold(self) -> None:
         """Take in what is journalled; done while calls are in flight, for there is nothing else to do then."""

@@ -244,11 +244,12 @@ class _Watchdog:
     def watching(self, cut: Callable[[], None]) -> Iterator[_Call]:
         call = _Call(time.monotonic() + self._seconds, cut)
         with self._changed:
-            self._calls.append(call)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-                self._thread.start()
-            elif len(self._calls) == 1:
+                thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+                thread.start()
+                self._thread = thread  # only now: a system that is short of threads may have one for the next call
+            self._calls.append(call)
+            if len(self._calls) == 1:
                 self._changed.notify()
         try:
             yield call

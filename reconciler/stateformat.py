@@ -306,6 +306,14 @@ class _Decoder:
         if not known:
             raise self._wrong(f"{section}: at of {key!r} is not a time with its zone")
 
+    def _fields(self, section: str, key: str, value: dict[str, Any]) -> bytes:
+        if not _well_formed(value):
+            raise self._wrong(f"{section}: fields of {key!r} are not those of an interaction")
+        try:
+            return packed(value)
+        except TypeError:
+            raise self._wrong(f"{section}: fields of {key!r} nest too deep") from None
+
     def _built(self, section: str, key: str, entry: dict[str, Any], kind: type[T]) -> T:
         if not known_digest(entry["digest"]):
             raise self._newer(f"{VERSION} with digests of scheme {entry['digest'].partition(':')[0]!r}")
@@ -319,14 +327,34 @@ class _Decoder:
                 raise self._wrong(f"{section}: action of {key!r} is neither dispatch nor release")
             entry["earlier"] = tuple(entry.get("earlier", ()))
         if "fields" in entry:
-            try:
-                entry["fields"] = packed(entry["fields"])
-            except TypeError:
-                raise self._wrong(f"{section}: fields of {key!r} nest too deep") from None
+            entry["fields"] = self._fields(section, key, entry["fields"])
         for part in ("provider", "at"):
             if (value := entry.get(part)) is not None:
                 entry[part] = self._same.setdefault(value, value)
         return kind(**entry)
+
+
+def _well_formed(fields: dict[str, Any]) -> bool:
+    """Whether the fields have the shape that a difference is made of: what else they hold may be a later version's."""
+    routing = fields.get("routingdata", {})
+    return (
+        _are_items(fields.get("linkeddata", []))
+        and type(routing) is dict
+        and _are_items(routing.get("skills", []))
+        and type(routing.get("personalqueue", {})) is dict
+    )
+
+
+def _are_items(value: Any) -> bool:
+    if type(value) is not list:
+        return False
+    for item in value:
+        if type(item) is not dict:
+            return False
+        for part in item.values():
+            if type(part) in {list, dict}:
+                return False
+    return True
 
 
 _TYPES: Final[Mapping[Any, tuple[type, ...]]] = {

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from threading import Barrier
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -244,6 +245,34 @@ def test_what_is_known_after_a_failed_record_is_still_recorded(place: Workplace,
     refused(ran, place.folder / JOURNAL, errno.EIO)
     assert offsets[:2] == [0, 0]
     assert [len(record.outcomes) for record in journal.decode((place.folder / JOURNAL).read_bytes(), JOURNAL)] == [1, 1]
+    completes(place, server)
+
+
+def test_answers_that_came_together_are_not_lost_together(place: Workplace, server: SandboxServer) -> None:
+    """Where several answers share a record that can't be written, each of them is then tried by itself."""
+    place.declare(THREE)
+    records: list[bytes] = []
+    pwrite, answered = os.pwrite, Barrier(3)
+
+    def all_at_once(call: Call) -> None:
+        if call.kind == "invoke":
+            answered.wait(10)
+
+    def fails_once(descriptor: int, data: bytes, offset: int) -> int:
+        if b'"outcomes"' in bytes(data):
+            records.append(bytes(data))
+            if len(records) == 1:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pwrite(descriptor, data, offset)
+
+    server.on_processed = all_at_once
+    with mock.patch.object(os, "pwrite", fails_once):
+        ran = place.run(*APPLY)
+    server.on_processed = None
+    refused(ran, place.folder / JOURNAL, errno.EIO)
+    known = journal.decode((place.folder / JOURNAL).read_bytes(), JOURNAL)
+    # A record that failed alone is not tried again; of those that failed together, each is.
+    assert len(known) == (2 if records[0].count(b"\n") == 1 else 3)
     completes(place, server)
 
 

@@ -184,6 +184,15 @@ FAILURE: Final[dict[str, Any]] = {
     "last": AT,
     "reason": "",
 }
+ILL_SHAPED: Final[list[dict[str, Any]]] = [
+    {"linkeddata": None},
+    {"linkeddata": ["clid"]},
+    {"linkeddata": [{"type": ["clid"]}]},
+    {"routingdata": []},
+    {"routingdata": {"skills": {}}},
+    {"routingdata": {"skills": [{"name": {}}]}},
+    {"routingdata": {"personalqueue": None}},
+]
 WRONG: Final[list[tuple[str, Any, str]]] = [
     ("lineage", "not-a-uuid", "lineage"),
     ("lineage", 5, "lineage"),
@@ -199,6 +208,11 @@ WRONG: Final[list[tuple[str, Any, str]]] = [
     ("interactions", {"A": {**OPEN, "provider": 1}}, "provider of 'A'"),
     ("interactions", {"A": {**OPEN, "fields": []}}, "fields of 'A'"),
     ("interactions", {"A": {**OPEN, "settled": 1}}, "settled of 'A'"),
+    *[
+        ("interactions", {"A": {**OPEN, "fields": fields}}, "fields of 'A' are not those of an interaction")
+        for fields in ILL_SHAPED
+    ],
+    ("pending", {"p": {**LINK, "fields": {"linkeddata": {}}}}, "fields of 'p' are not those of an interaction"),
     ("interactions", {"A": {**OPEN, "body": {}}}, "the entry of 'A'"),
     ("interactions", {"A": {key: part for key, part in OPEN.items() if key != "at"}}, "the entry of 'A'"),
     ("pending", {"p": {**LINK, "kind": "replace"}}, "kind of 'p'"),
