@@ -6,10 +6,9 @@ Pure. Works on public fields only: a sensitive `linkeddata` item comes without i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from reconciler.model import Json
 
@@ -27,8 +26,7 @@ class Secrecy(StrEnum):
     MAYBE_CHANGED = "sensitive, changed"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(NamedTuple):
     """One field; `before` is None where it was absent, `after` where it will be.
 
     `before` and `after` are the API's own values: a string, a number, or a `linkeddata` or skill object.

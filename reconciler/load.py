@@ -200,13 +200,13 @@ class _Found:
                 each.provider,
                 each.body,
                 each.digest,
-                (each.place.file, each.place.line, each.place.column),
+                tuple(each.place),
                 each.prevent_release,
                 each.on_change.value,
             )
             for each in self.interactions
         ]
-        claims = [(address, astuple(place)) for address, place in self.claims]
+        claims = [(address, tuple(place)) for address, place in self.claims]
         return interactions, claims, [astuple(problem) for problem in self.problems]
 
     def add(self, plain: tuple[Any, ...]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from reconciler.diff import FieldChange
 from reconciler.model import NO_FIELDS
@@ -54,8 +55,7 @@ class Reason(StrEnum):
     HELD_AGE = "the outcome is unknown for longer than resend_within"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One request of a change, in the order of its chain.
 
     `requestid` is None where apply makes a new one. `resend`: it may have been processed already, so only a
@@ -69,8 +69,7 @@ class Step:
     resend: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(NamedTuple):
     """An interaction as it is (`before`) or shall be (`after`); `line` is 0 where it isn't declared now.
 
     `fields` are canonical JSON (`model.packed`) without sensitive values.

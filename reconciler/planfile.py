@@ -71,11 +71,18 @@ def _checksum(content: dict[str, Any]) -> str:
 def _plain(plan: Plan) -> dict[str, Any]:
     plain = asdict(plan)
     for change in plain["changes"]:
-        for side in (change["before"], change["after"]):
-            if side:
-                # The differences tell a reviewer all that these hold.
-                side.pop("fields")
+        change.update(
+            before=change["before"] and _plain_side(change["before"]),
+            after=change["after"] and _plain_side(change["after"]),
+            steps=[step._asdict() for step in change["steps"]],
+            diff=[field._asdict() for field in change["diff"]],
+        )
     return plain
+
+
+def _plain_side(side: Side) -> dict[str, Any]:
+    """Return it without its fields: the differences tell a reviewer all that these hold."""
+    return {name: value for name, value in side._asdict().items() if name != "fields"}
 
 
 def decode(data: bytes, name: str) -> SavedPlan:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import orjson
 
@@ -42,8 +43,7 @@ class Policy:
     resend_within: timedelta = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(NamedTuple):
     """All that is known of one address."""
 
     address: str

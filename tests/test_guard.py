@@ -239,7 +239,7 @@ KEPT: Final = [interaction("B")]
         pytest.param([], with_open([GUARDED]), True, id="gone: what the state holds counts"),
         pytest.param([], with_open([FREE]), False, id="gone, and not guarded"),
         pytest.param([GUARDED], with_open([GUARDED]), False, id="unchanged"),
-        pytest.param([replace(GUARDED, prevent_release=False)], with_open([GUARDED]), False, id="guard taken away"),
+        pytest.param([GUARDED._replace(prevent_release=False)], with_open([GUARDED]), False, id="guard taken away"),
         pytest.param(
             [interaction("A", route="Night", prevent_release=True)],
             with_open([GUARDED]),

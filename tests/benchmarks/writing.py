@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
@@ -106,7 +106,7 @@ def apply_changes(opened: Path, changes: int, folder: Path) -> Written:
     for address in list(desired)[:changes]:
         body = dispatch_body(address, {**desired[address].request, "route": "Changed"})
         digest = content_digest(desired[address].provider, body)
-        desired[address] = replace(desired[address], body=body, digest=digest)
+        desired[address] = desired[address]._replace(body=body, digest=digest)
     written = Written()
     with counting(written):
         store.back_up()

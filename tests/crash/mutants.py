@@ -65,7 +65,7 @@ def new_requestids_on_resend() -> None:
 
     def change(step: Step) -> Step | None:
         renewed = step.resend and step.kind in {Kind.DISPATCH, Kind.RELEASE}
-        return replace(step, requestid=None, resend=False) if renewed else step
+        return step._replace(requestid=None, resend=False) if renewed else step
 
     _settle_with(change)
 
@@ -264,7 +264,7 @@ def release_without_its_provider() -> None:
     def request(change: Any, step: Step, desired: Any, *more: Any) -> Any:
         if step.kind is Kind.RELEASE:
             wanted = desired.get(change.address)
-            step = replace(step, provider=wanted.provider if wanted else None)
+            step = step._replace(provider=wanted.provider if wanted else None)
         return real(change, step, desired, *more)
 
     _set(intent, "_request", request)
