@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from reconciler import __version__
 from tests.benchmarks import page
-from tests.benchmarks.measure import Case, Run, alternately, together
+from tests.benchmarks.measure import Case, Run, alternately, ratio, together
 from tests.benchmarks.picture import svg
 from tests.benchmarks.workload import empty_state, keep
 from tests.cli import clean_environment
@@ -120,14 +120,14 @@ def plans(bench: Bench) -> None:
     """Measure cold and no-op plans against merely loading, and how both grow."""
     n, large = bench.small, bench.large
     small = _plans(bench, n, bench.rounds)
-    bench.bar(f"cold plan of {n:,}, over PyYAML loading", small[NEW].seconds / small[YAML].seconds, 1.0)
+    bench.bar(f"cold plan of {n:,}, over PyYAML loading", ratio(small[NEW].rounds, small[YAML].rounds), 1.0)
     flow, _ = bench.workload("flow", n)
     cases = {NEW: Case(PLAN, flow, ENV), YAML: load_yaml(flow)}
     in_flow = bench.note(f"{n:,} files, flow style", alternately(cases, bench.rounds))
-    over = in_flow[NEW].seconds / in_flow[YAML].seconds
+    over = ratio(in_flow[NEW].rounds, in_flow[YAML].rounds)
     bench.bar(f"cold plan of {n:,} in flow style, over PyYAML loading", over, 1.0)
     big = _plans(bench, large, bench.rounds)
-    bench.bar(f"no-op plan of {large:,}, over PyYAML loading", big[NOOP].seconds / big[YAML].seconds, 1.0)
+    bench.bar(f"no-op plan of {large:,}, over PyYAML loading", ratio(big[NOOP].rounds, big[YAML].rounds), 1.0)
     memory = max(big[NOOP].memory, together(Case(PLAN, bench.workload("block", large)[1], ENV)))
     bench.figures["no-op plan, all its processes together, MB"] = round(memory)
     bench.bar(f"no-op plan of {large:,}, peak memory of all its processes", memory, 500, " MB")
@@ -161,8 +161,8 @@ def applies(bench: Bench) -> None:
         for side, figures in sides.items():
             calls = f"{figures['calls']} calls, {figures['parallelism']} at a time"
             say(f"  apply, {told}: {side:<6} {figures['seconds']:8.3f} s for {calls}")
-        ratio = sides["us"]["seconds"] / sides["httpx"]["seconds"]
-        bench.bar(f"apply of {bench.small:,}, {told}, over bare httpx posting the same bodies", ratio, most)
+        over = ratio(sides["us"]["rounds"], sides["httpx"]["rounds"])
+        bench.bar(f"apply of {bench.small:,}, {told}, over bare httpx posting the same bodies", over, most)
 
 
 @contextmanager
@@ -176,16 +176,18 @@ def _server(latency: float) -> Iterator[int]:
             server.kill()
 
 
-def _sending(folder: Path, port: int, rounds: int) -> dict[str, dict[str, float]]:
-    sent: dict[str, list[dict[str, float]]] = {"us": [], "httpx": []}
+def _sending(folder: Path, port: int, rounds: int) -> dict[str, dict[str, Any]]:
+    sent: dict[str, list[dict[str, Any]]] = {"us": [], "httpx": []}
     for _ in range(rounds):
         for side, each in sent.items():
             place = Path(tempfile.mkdtemp(dir=folder.parent))
             (place / "interactions").symlink_to(folder / "interactions")
             keep(empty_state(f"http://127.0.0.1:{port}"), place)
             each.append(json.loads(apart("sending", side, str(place), str(port))))
+    seconds = {side: [one["seconds"] for one in each] for side, each in sent.items()}
     return {
-        side: {**each[0], "seconds": statistics.median(one["seconds"] for one in each)} for side, each in sent.items()
+        side: {**each[0], "seconds": statistics.median(seconds[side]), "rounds": seconds[side]}
+        for side, each in sent.items()
     }
 
 
@@ -215,7 +217,7 @@ def start(bench: Bench) -> None:
     runs = bench.note("start-up", alternately(cases, 4 * bench.rounds))
     bench.bar(
         "start-up: plan of three unchanged, over importing pydantic and yaml",
-        runs["plan of three"].seconds / runs["import pydantic, yaml"].seconds,
+        ratio(runs["plan of three"].rounds, runs["import pydantic, yaml"].rounds),
         1.5,
     )
 

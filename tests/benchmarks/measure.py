@@ -14,11 +14,20 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a process: seconds on the clock and on all cores, peak memory of its largest process in MB."""
+    """Seconds on the clock and on all cores, peak memory of its largest process in MB; of one run, or medians.
+
+    `rounds` are the seconds on the clock of each run that the medians are of.
+    """
 
     seconds: float
     cpu: float
     memory: float
+    rounds: tuple[float, ...] = ()
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the median of the ratios round by round: a machine that slows down for a while slows both sides."""
+    return statistics.median(mine / theirs for mine, theirs in zip(one, other, strict=True))
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ def _median(runs: Sequence[Run]) -> Run:
         statistics.median(each.seconds for each in runs),
         statistics.median(each.cpu for each in runs),
         max(each.memory for each in runs),
+        tuple(each.seconds for each in runs),
     )
 
 
