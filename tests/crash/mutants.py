@@ -295,7 +295,9 @@ def calls_in_flight_abandoned() -> None:
         def __init__(self) -> None:
             self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
             self.put = self._queue.put
-            self.empty = self._queue.empty
+
+        def empty(self) -> bool:
+            return interrupted.is_set() or self._queue.empty()
 
         def get(self, timeout: float | None = None) -> Any:  # noqa: ARG002 - it is never longer than that
             while not interrupted.is_set():
