@@ -29,7 +29,7 @@ from reconciler.secrecy import Scrubber
 from reconciler.state import Draft, Kind, Open, Outcome, Result, State
 from reconciler.times import stamp
 
-_MOMENT: Final = 0.005
+_MOMENT: Final = 0.005  # seconds without an answer: longer than it takes to send what was submitted
 _TOO_LONG: Final = "the API asked for a longer wait than this run may take"
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -225,25 +225,29 @@ def test_what_is_known_after_a_failed_record_is_still_recorded(place: Workplace,
     def fails_once(descriptor: int, data: bytes, offset: int) -> int:
         if b'"outcomes"' in bytes(data):
             offsets.append(offset)
+            if len(offsets) < len(turns):
+                turns[len(offsets)].set()
             if len(offsets) == 1:
                 pwrite(descriptor, data[:20], offset)
-                server.release()
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
         return pwrite(descriptor, data, offset)
 
-    # All three calls are on their way before one is answered; the other two are when its record has failed.
-    invokes = count(1)
+    # All three calls are on their way before the first one is answered; each of the others when a record is written.
+    on_their_way, turns, answers = Barrier(3), [Event(), Event(), Event()], count()
+    turns[0].set()
 
-    def the_third_waits(call: Call) -> None:
-        if call.kind == "invoke" and next(invokes) == 3:
-            server.wait_until(lambda: server.hanging == 2)
+    def one_by_one(call: Call) -> None:
+        if call.kind == "invoke":
+            on_their_way.wait(10)
+            assert turns[next(answers)].wait(10)
 
-    server.on_call = the_third_waits
-    server.faults.add("hang times=2")
+    server.on_processed = one_by_one
     with mock.patch.object(os, "pwrite", fails_once):
         ran = place.run(*APPLY)
+    server.on_processed = None
     refused(ran, place.folder / JOURNAL, errno.EIO)
     assert offsets[:2] == [0, 0]
+    assert len(offsets) == 3
     assert [len(record.outcomes) for record in journal.decode((place.folder / JOURNAL).read_bytes(), JOURNAL)] == [1, 1]
     completes(place, server)
 

@@ -113,7 +113,8 @@ def apply_changes(opened: Path, changes: int, folder: Path) -> Written:
         made = plan(desired.values(), state, Policy(), now, target)
         sender = Instant(written)
         shell = Shell(store, sender, SystemClock(), sender, Brake(), random.Random(0))  # noqa: S311  # jitter
-        apply(intend(made, desired, state, stamp(now), target), Options(), shell)
+        # One call at a time: answers that come together share an fsync, and how many do is chance.
+        apply(intend(made, desired, state, stamp(now), target), Options(parallelism=1), shell)
     written.states = sum(written.saves)
     return written
 
