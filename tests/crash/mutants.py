@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from stat import S_ISDIR
@@ -282,30 +281,17 @@ def no_lock() -> None:
 @mutant
 def calls_in_flight_abandoned() -> None:
     """Stop at an interrupt without waiting for the answers of calls in flight."""
-    interrupted = threading.Event()
+    queues: list[queue.SimpleQueue[Any]] = []
     real = pace.Brake.interrupt
 
+    def make() -> queue.SimpleQueue[Any]:
+        queues.append(queue.SimpleQueue())
+        return queues[-1]
+
     def interrupt(self: pace.Brake) -> None:
-        interrupted.set()
         real(self)
-
-    class Impatient:
-        """A queue that, once the user has interrupted, says of all that is awaited that nothing came of it."""
-
-        def __init__(self) -> None:
-            self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-            self.put = self._queue.put
-
-        def empty(self) -> bool:
-            return interrupted.is_set() or self._queue.empty()
-
-        def get(self, timeout: float | None = None) -> Any:  # noqa: ARG002 - it is never longer than that
-            while not interrupted.is_set():
-                try:
-                    return self._queue.get(timeout=0.002)
-                except queue.Empty:
-                    continue
-            return apply._Delivered(())
+        for results in queues[-1:]:
+            results.put(apply._Delivered(()))  # of what is awaited, that nothing came of it
 
     _set(pace.Brake, "interrupt", interrupt)
-    _set(apply, "queue", SimpleNamespace(SimpleQueue=Impatient, Empty=queue.Empty))
+    _set(apply, "queue", SimpleNamespace(SimpleQueue=make, Empty=queue.Empty))

@@ -13,7 +13,7 @@ from tests.crash.effects import INVOKE
 from tests.crash.harness import APPLY, Bench, Finding, Point, judge
 from tests.crash.scenarios import SCENARIOS, Phase, Scenario, given
 
-SLOW = Scenario("slow", Phase(given(a="A", b="Q/B"), "late=0.3"))
+SLOW = Scenario("slow", Phase(given(a="A", b="Q/B"), "late=0.3 times=always"))
 LOCKED = 6
 ADDED = given({"s": "Q/SMS", "t": "T"}, a="A", b="B2", c="Q/C", d="D")
 
