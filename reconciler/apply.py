@@ -174,8 +174,8 @@ class _Courier:
 
     def succeeded(self) -> Counter[Kind]:
         """Return how many requests of each kind succeeded."""
-        kinds = {request.requestid: request.kind for chain in self._intent.chains for request in chain}
-        return Counter([kinds[requestid] for requestid in self.ended(Result.SUCCEEDED)])
+        sent = self._intent.state.pending
+        return Counter([sent[requestid].kind for requestid in self.ended(Result.SUCCEEDED)])
 
     def ended(self, how: Result) -> list[str]:
         """Return the requestids with this result, in the order in which it was known."""

@@ -19,6 +19,7 @@ from reconciler.plan import Action, Change, Plan, Reason, Side, Step
 from reconciler.state import Failed, Kind, Open, Pending, State, Target
 
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}  # its two highest bits are 10
+_DISPATCH: Final = Kind.DISPATCH  # found faster so, for every step
 _LOCAL: Final = frozenset({Action.FORGET, Action.REPLACE, Action.RECORD, Action.DRIFT})
 
 
@@ -85,7 +86,7 @@ def _settle_locally(change: Change, interactions: dict[str, Open], failed: dict[
 
 def _request(change: Change, step: Step, desired: Mapping[str, Interaction], origin: _Origin) -> Request:
     requestid = step.requestid or origin.derive(step, change.address)
-    body = desired[change.address].body if step.kind is Kind.DISPATCH else release_body(change.address)
+    body = desired[change.address].body if step.kind is _DISPATCH else release_body(change.address)
     return Request(requestid, change.address, step.kind, step.provider, body, step.resend)
 
 
@@ -112,7 +113,7 @@ class _Origin:
 
 def _link(change: Change, step: Step, order: int, known: Pending | None, at: str) -> Pending:
     """Return the link to save; a resend keeps the time of its first intent, for the API's memory starts there."""
-    dispatches = step.kind is Kind.DISPATCH
+    dispatches = step.kind is _DISPATCH
     side = (change.after if dispatches else change.before) or change.after or Side(step.provider, step.digest, "")
     return Pending(
         change.address,

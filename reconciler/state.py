@@ -48,6 +48,7 @@ class Result(StrEnum):
 
 
 _ANSWERED_IS_DONE: Final = frozenset({Kind.BURN, Kind.TOLERANT})
+_UNSENT, _SUCCEEDED, _RELEASE = Result.UNSENT, Result.SUCCEEDED, Kind.RELEASE  # found faster so, for every outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +208,11 @@ class Draft:
         link = self._pending.get(outcome.requestid)
         if link is None:
             raise StateError(f"the journal holds an outcome of request {outcome.requestid}, which is not pending")
-        if outcome.result is Result.UNSENT:
+        if outcome.result is _UNSENT:
             self._pending[outcome.requestid] = link._replace(unsent=True)
         elif link.kind in _ANSWERED_IS_DONE:
             self._released_if_open(outcome.requestid, link)
-        elif outcome.result is Result.SUCCEEDED:
+        elif outcome.result is _SUCCEEDED:
             self._succeeded(outcome, link, at)
         else:
             self._failed_for_good(outcome, link, at)
@@ -243,7 +244,7 @@ class Draft:
 
     def _succeeded(self, outcome: Outcome, link: Pending, at: str) -> None:
         del self._pending[outcome.requestid]
-        if link.kind is Kind.RELEASE:
+        if link.kind is _RELEASE:
             self._interactions.pop(link.address, None)
             self._forget_failures_of(link.address, "release")
             return

@@ -191,7 +191,8 @@ class StateFile:
         descriptor = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             start = self._good or 0
-            os.ftruncate(descriptor, start)
+            if os.fstat(descriptor).st_size != start:
+                os.ftruncate(descriptor, start)
             _write_all(descriptor, lines, start)
             _sync(descriptor)
         finally:

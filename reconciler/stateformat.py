@@ -74,71 +74,61 @@ def _section(name: str, entries: Mapping[str, T], line: Callable[[str, T], bytes
 
 
 def _line(key: str, plain: dict[str, Any]) -> bytes:
-    return b"\n    %b: %b" % (orjson.dumps(key), orjson.dumps(plain, None, orjson.OPT_SORT_KEYS))
+    return b"\n    %b: %b" % (orjson.dumps(key), orjson.dumps(plain))
 
 
 def _plain_target(target: Target) -> dict[str, Any]:
     return {"base_url": target.base_url, "account": target.account}
 
 
-# A flag that isn't there is false.
+# Keys in their order, for having orjson sort them takes as long as writing them. A flag that isn't there is false.
 
 
 def _open_line(address: str, entry: Open) -> bytes:
-    plain: dict[str, Any] = {
-        "provider": entry.provider,
-        "digest": entry.digest,
-        "requestid": entry.requestid,
-        "at": entry.at,
-        "source": entry.source,
-        "fields": orjson.Fragment(entry.fields),
-    }
-    if entry.prevent_release:
+    provider, digest, requestid, at, source, fields, prevent_release, settled = entry
+    plain: dict[str, Any] = {"at": at, "digest": digest, "fields": orjson.Fragment(fields)}
+    if prevent_release:
         plain["prevent_release"] = True
-    if entry.settled:
+    plain["provider"] = provider
+    plain["requestid"] = requestid
+    if settled:
         plain["settled"] = True
+    plain["source"] = source
     return _line(address, plain)
 
 
 def _pending_line(requestid: str, link: Pending) -> bytes:
-    plain: dict[str, Any] = {
-        "address": link.address,
-        "order": link.order,
-        "kind": link.kind,
-        "provider": link.provider,
-        "digest": link.digest,
-        "at": link.at,
-        "source": link.source,
-    }
-    if link.fields != NO_FIELDS:
-        plain["fields"] = orjson.Fragment(link.fields)
-    if link.held:
-        plain["held"] = link.held
-    if link.prevent_release:
+    address, order, kind, provider, digest, at, source, fields, prevent_release, unsent, held = link
+    plain: dict[str, Any] = {"address": address, "at": at, "digest": digest}
+    if fields != NO_FIELDS:
+        plain["fields"] = orjson.Fragment(fields)
+    if held:
+        plain["held"] = held
+    plain["kind"] = kind
+    plain["order"] = order
+    if prevent_release:
         plain["prevent_release"] = True
-    if link.unsent:
+    plain["provider"] = provider
+    plain["source"] = source
+    if unsent:
         plain["unsent"] = True
     return _line(requestid, plain)
 
 
 def _failed_line(requestid: str, failure: Failed) -> bytes:
-    plain: dict[str, Any] = {
-        "address": failure.address,
-        "action": failure.action,
-        "provider": failure.provider,
-        "digest": failure.digest,
-        "attempts": failure.attempts,
-        "first": failure.first,
-        "last": failure.last,
-        "reason": failure.reason,
-        "source": failure.source,
-    }
+    action, address, attempts = failure.action, failure.address, failure.attempts
+    plain: dict[str, Any] = {"action": action, "address": address, "attempts": attempts, "digest": failure.digest}
     if failure.earlier:
         plain["earlier"] = failure.earlier
+    plain["first"] = failure.first
+    plain["last"] = failure.last
     if failure.prevent_release:
         plain["prevent_release"] = True
+    plain["provider"] = failure.provider
+    plain["reason"] = failure.reason
     if failure.resent:
         plain["resent"] = True
+    plain["source"] = failure.source
     return _line(requestid, plain)
 
 

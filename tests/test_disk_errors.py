@@ -76,7 +76,7 @@ PLACES = [
     Where("replace", NEW, 1, 0, STATE),
     Where("fsync", FOLDER, 2, 0, STATE),
     Where("open", JOURNAL, 1, 1, JOURNAL),
-    Where("ftruncate", JOURNAL, 1, 1, JOURNAL),
+    Where("fstat", JOURNAL, 1, 1, JOURNAL),
     Where("pwrite", JOURNAL, 1, 1, JOURNAL),
     Where("pwrite", JOURNAL, 2, 2, JOURNAL),
     Where("fsync", JOURNAL, 1, 1, JOURNAL),

@@ -216,7 +216,7 @@ def failing(times: int, real: Callable[..., Any], *, half: bool = False) -> Call
     return call
 
 
-@pytest.mark.parametrize("call", ["pwrite", "fsync", "ftruncate"])
+@pytest.mark.parametrize("call", ["pwrite", "fsync", "fstat"])
 def test_after_a_failed_append_the_next_one_starts_at_the_last_good_offset(
     store: StateFile, path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -226,6 +226,21 @@ def test_after_a_failed_append_the_next_one_starts_at_the_last_good_offset(
     with pytest.raises(StateError, match="the journal can't be written: No space left on device") as error:
         store.append([record(Outcome("p2", Result.SUCCEEDED))])
     assert "Nothing more was sent" in error.value.hint
+    store.append([record(DONE[1])])
+    assert journal_path(path).read_bytes() == b"".join(journal.encode(record(outcome)) for outcome in DONE)
+
+
+def test_what_cannot_be_cut_off_is_not_written_behind(
+    store: StateFile, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a record that can't be cut off again stays the end of the journal, until it can."""
+    store.append([record(DONE[0])])
+    monkeypatch.setattr(os, "pwrite", failing(1, os.pwrite, half=True))
+    monkeypatch.setattr(os, "ftruncate", failing(1, os.ftruncate))
+    for _ in range(2):
+        with pytest.raises(StateError, match="the journal can't be written: No space left on device"):
+            store.append([record(DONE[1])])
+        assert journal.decode(journal_path(path).read_bytes(), "j") == (record(DONE[0]),)
     store.append([record(DONE[1])])
     assert journal_path(path).read_bytes() == b"".join(journal.encode(record(outcome)) for outcome in DONE)
 

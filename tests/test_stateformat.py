@@ -125,6 +125,19 @@ def test_one_interaction_a_line() -> None:
     assert keys == [*EVERYTHING.interactions, *EVERYTHING.pending, *EVERYTHING.failed]
 
 
+def test_the_keys_of_an_entry_are_sorted() -> None:
+    """With every flag set, too, an entry's keys stand in their order, and all of its fields are there."""
+    digest, fields = "1:" + "0" * 64, packed({"route": "R"})
+    dispatched = Open("P", digest, "r", "2026-11-23T03:00:00Z", "f", fields, prevent_release=True, settled=True)
+    link = Pending("a", 1, Kind.RELEASE, "P", digest, dispatched.at, "f", fields, True, True, "why")  # noqa: FBT003
+    failure = Failed("a", "release", "P", digest, 2, dispatched.at, dispatched.at, "why", ("e",), "f", True, True)  # noqa: FBT003
+    state = State(LINEAGE, interactions={"a": dispatched}, pending={"p": link}, failed={"f": failure})
+    raw = orjson.loads(b"".join(encode(state)))
+    for section, entry in (("interactions", dispatched), ("pending", link), ("failed", failure)):
+        (written,) = raw[section].values()
+        assert list(written) == sorted(entry._fields)
+
+
 def test_no_sensitive_value_is_in_it() -> None:
     """The number that was dispatched is not in the file, the fields that are not sensitive are."""
     text = VERSION_1.read_text(encoding="utf-8")
