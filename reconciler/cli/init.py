@@ -47,7 +47,8 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     made += [_state(workspace), _example(workspace), _gitignore(folder)]
     for line in filter(None, made):
         console.out(f"Made {visible(line)}\n")
-    console.out(_NEXT)
+    known = workspace.settings.region or workspace.settings.base_url
+    console.out(_NEXT.format(region="" if known else ", and set region in reconciler.yaml"))
     return ExitCode.DONE
 
 
@@ -92,6 +93,6 @@ def _gitignore(folder: Path) -> str:
 _NEXT: Final = """
 Next:
   1. Declare in interactions/ what should be open.
-  2. export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…, and set region in reconciler.yaml.
+  2. export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…{region}.
   3. reconciler plan, then reconciler apply. Without an account, add --sandbox to both.
 """
