@@ -21,7 +21,7 @@ from reconciler import journal, stateformat
 from reconciler.errors import StateError, StateMissing
 from reconciler.journal import Record
 from reconciler.state import Open, State
-from reconciler.stateformat import Lines
+from reconciler.stateformat import Prepared
 
 _READS: Final = 100
 WRONG_PATH: Final = (
@@ -131,7 +131,7 @@ class StateFile:
         self.path = path
         self._journal = journal_path(path)
         self._good: int | None = None
-        self._lines = Lines()
+        self._prepared = Prepared()
 
     def create(self, state: State) -> None:
         """Write a state where there must be none yet."""
@@ -155,18 +155,18 @@ class StateFile:
         """Replace the state: temporary file, fsync, rename, fsync of the folder; then remove the folded journal."""
         spare = self.path.with_name(self.path.name + ".new")
         with _explained(self.path, "the state can't be saved"):
-            _write(spare, stateformat.encode(state, self._lines), _mode(self.path))
+            _write(spare, stateformat.encode(state, self._prepared), _mode(self.path))
             spare.replace(self.path)
             _sync_folder(self.path.parent)
             if self._journal.exists():
                 self._journal.unlink()
                 _sync_folder(self.path.parent)
         self._good = 0
-        self._lines = Lines()
+        self._prepared = Prepared()
 
     def prepare(self, opened: Mapping[str, Open]) -> None:
         """Get entries of the next save ready, by address, while there is time for it; nothing depends on it."""
-        self._lines.prepare(opened)
+        self._prepared.prepare(opened)
 
     def set_journal_aside(self) -> Path:
         """Keep a journal that belongs to another state under a name of its own, and return that.

@@ -28,7 +28,7 @@ _KINDS: Final = frozenset(kind.value for kind in Kind)
 T = TypeVar("T")
 
 
-class Lines:
+class Prepared:
     """Lines of open interactions, encoded before they are saved; each counts only for the very entry it was made of."""
 
     def __init__(self) -> None:
@@ -44,10 +44,10 @@ class Lines:
         return made[1] if made is not None and made[0] is entry else _open_line(address, entry)
 
 
-def encode(state: State, lines: Lines | None = None) -> Iterator[bytes]:
+def encode(state: State, prepared: Prepared | None = None) -> Iterator[bytes]:
     """Yield the state file's bytes in pieces of some size: memory that is used again costs less than fresh memory."""
     piece = bytearray()
-    for part in _parts(state, lines.line if lines else _open_line):
+    for part in _parts(state, prepared.line if prepared else _open_line):
         piece += part
         if len(piece) >= _PIECE:
             yield bytes(piece)

@@ -29,7 +29,7 @@ from reconciler.pace import Brake
 from reconciler.planner import Policy, plan
 from reconciler.state import State, Target
 from reconciler.statefile import StateFile, read
-from reconciler.stateformat import Lines
+from reconciler.stateformat import Prepared
 from reconciler.times import stamp
 from tests.benchmarks.workload import declared
 
@@ -83,8 +83,8 @@ def counting(written: Written) -> Iterator[None]:
         written.fsyncs += 1
         sync(descriptor)
 
-    def encoded(state: State, lines: Lines) -> Iterator[bytes]:
-        pieces = list(encode(state, lines))
+    def encoded(state: State, prepared: Prepared) -> Iterator[bytes]:
+        pieces = list(encode(state, prepared))
         written.saves.append(sum(map(len, pieces)))
         return iter(pieces)
 

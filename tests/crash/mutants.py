@@ -290,8 +290,8 @@ def calls_in_flight_abandoned() -> None:
 
     def interrupt(self: pace.Brake) -> None:
         real(self)
-        for results in queues[-1:]:
-            results.put(apply._Delivered(()))  # of what is awaited, that nothing came of it
+        if queues:
+            queues[-1].put(apply._Delivered(()))  # of what is awaited, that nothing came of it
 
     _set(pace.Brake, "interrupt", interrupt)
     _set(apply, "queue", SimpleNamespace(SimpleQueue=make, Empty=queue.Empty))
