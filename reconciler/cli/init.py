@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     for line in filter(None, made):
         console.out(f"Made {visible(line)}\n")
     known = workspace.settings.region or workspace.settings.base_url
-    console.out(_NEXT.format(region="" if known else ", and set region in reconciler.yaml"))
+    console.out(_NEXT.format(region="" if known else ", and set region in reconciler.yaml."))
     return ExitCode.DONE
 
 
@@ -93,6 +93,6 @@ def _gitignore(folder: Path) -> str:
 _NEXT: Final = """
 Next:
   1. Declare in interactions/ what should be open.
-  2. export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…{region}.
+  2. export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…{region}
   3. reconciler plan, then reconciler apply. Without an account, add --sandbox to both.
 """
