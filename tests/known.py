@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from reconciler.batch import Request
-from reconciler.model import (
+from reconciler.delivery.batch import Request
+from reconciler.interaction import (
     NO_FIELDS,
     Interaction,
     Place,
@@ -17,8 +17,8 @@ from reconciler.model import (
     public_fields,
     release_body,
 )
-from reconciler.planner import Policy
-from reconciler.state import Failed, Kind, Open, Pending, State, Target
+from reconciler.planning.planner import Policy
+from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 
 LINEAGE: Final = "11111111-2222-4333-8444-555555555555"
 TARGET: Final = Target("https://api.test")

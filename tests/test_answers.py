@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.answers import (
+from reconciler.delivery.answers import (
     Accepted,
     Answer,
     NotProcessed,

@@ -20,21 +20,21 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from reconciler import apply as applying
-from reconciler import journal, stateformat
-from reconciler.answers import Accepted, Answer, NotProcessed, Refused, Rejected, Unknown
-from reconciler.apply import Options, Shell, apply
-from reconciler.batch import Invocation, Request
-from reconciler.delivery import Budget
+from reconciler.delivery import executor as applying
+from reconciler.delivery.answers import Accepted, Answer, NotProcessed, Refused, Rejected, Unknown
+from reconciler.delivery.batch import Invocation, Request
+from reconciler.delivery.executor import Options, Shell, apply
+from reconciler.delivery.intent import intend
+from reconciler.delivery.retry import Budget
+from reconciler.delivery.throttle import Brake
 from reconciler.errors import StateError
-from reconciler.intent import intend
-from reconciler.journal import Record
-from reconciler.mend import resolve
-from reconciler.model import Interaction, OnChange, Place, content_digest, dispatch_body, is_once
-from reconciler.pace import Brake
-from reconciler.plan import Plan
-from reconciler.planner import Policy, plan
-from reconciler.state import Kind, Open, State, Target
+from reconciler.interaction import Interaction, OnChange, Place, content_digest, dispatch_body, is_once
+from reconciler.planning.plan import Plan
+from reconciler.planning.planner import Policy, plan
+from reconciler.state import codec, journal
+from reconciler.state.journal import Record
+from reconciler.state.model import Kind, Open, State, Target
+from reconciler.state.repair import resolve
 from reconciler.times import stamp
 
 TARGET: Final = Target("https://api.test")
@@ -231,7 +231,7 @@ class Disk:
         """See apply.Store."""
 
         def replace_both() -> None:
-            self.data, self.journal = b"".join(stateformat.encode(state)), b""
+            self.data, self.journal = b"".join(codec.encode(state)), b""
 
         self.machine.around(replace_both, torn=lambda: None)
 
@@ -257,7 +257,7 @@ class Disk:
 
     def read(self) -> tuple[State, bool]:
         """Return the state with the journal folded in, and whether there was one."""
-        state = stateformat.decode(self.data, "state")
+        state = codec.decode(self.data, "state")
         records = journal.decode(self.journal, "journal")
         return journal.fold_left_over(state, records, "journal"), bool(self.journal)
 
@@ -380,7 +380,7 @@ class World:
     policy: Policy
     api: Api
     budget: Budget
-    disk: Disk = field(default_factory=lambda: Disk(b"".join(stateformat.encode(State(LINEAGE, target=TARGET)))))
+    disk: Disk = field(default_factory=lambda: Disk(b"".join(codec.encode(State(LINEAGE, target=TARGET)))))
     clock: Clock = field(default_factory=Clock)
     declared: dict[str, Interaction] = field(default_factory=dict)
     dispatches_allowed: Counter[str] = field(default_factory=Counter)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import files
+from reconciler.declarations import discovery
+from reconciler.declarations.loader import load
+from reconciler.declarations.validation import Rules
 from reconciler.errors import DeclarationError
-from reconciler.load import load
 from reconciler.render.problems import problems_text
-from reconciler.validate import Rules
 from tests.golden import assert_golden
 
 BAD = Path(__file__).parent / "bad"
@@ -131,7 +131,7 @@ def test_an_interaction_too_large_for_a_request_is_a_problem(tmp_path: Path) -> 
 def test_a_file_past_the_limit_is_refused_unread(tmp_path: Path) -> None:
     """A file of more than 64 MiB is a problem, found by its size alone."""
     with (tmp_path / "x.yaml").open("wb") as handle:
-        handle.truncate(files.MAX_BYTES + 1)
+        handle.truncate(discovery.MAX_BYTES + 1)
     golden(tmp_path, "file-size")
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.batch import Invocation, Request, pack
-from reconciler.model import canonical
-from reconciler.state import Kind
+from reconciler.delivery.batch import Invocation, Request, pack
+from reconciler.interaction import canonical
+from reconciler.state.model import Kind
 from tests.known import interaction, request
 
 LIMITS: Final = st.integers(1, 2_000)

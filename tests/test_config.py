@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from reconciler.config import KEYS, Settings, configure, secret
+from reconciler.config.settings import KEYS, Settings, configure, secret
 from reconciler.errors import ConfigError
 
 EMEA: Final = "https://emea.api.newvoicemedia.com"

@@ -13,12 +13,14 @@ from unittest import mock
 import orjson
 import pytest
 
-from reconciler import load as loading
-from reconciler import processes, statefile
-from reconciler.document import Parsed
+from reconciler.declarations import loader as loading
+from reconciler.declarations import parallel
+from reconciler.declarations.loader import load
+from reconciler.declarations.validation import Rules
 from reconciler.errors import DeclarationError
-from reconciler.load import load
-from reconciler.validate import Rules
+from reconciler.state.stores import local
+from reconciler.yamlfile import reader
+from reconciler.yamlfile.document import Parsed
 from tests.benchmarks import workload, writing
 from tests.cli import Workplace, clean_environment
 from tests.conftest import ROOT
@@ -38,7 +40,7 @@ def test_each_file_is_opened_and_parsed_once(tmp_path: Path) -> None:
     workload.make("flow", 20, NOWHERE, tmp_path / "new", tmp_path / "open")
     opens: Counter[str] = Counter()
     parses: Counter[str] = Counter()
-    really_open, really_parse = os.open, loading.parse
+    really_open, really_parse = os.open, reader.parse
 
     def counted_open(path: str, *arguments: int) -> int:
         opens[str(path)] += 1
@@ -98,7 +100,7 @@ def test_few_requests_travel_in_one_invocation_each_way(opened: Path, tmp_path: 
 def test_a_state_is_decoded_without_its_fields(opened: Path) -> None:
     """The fields of an entry stay JSON until they are looked at; they equal what was stored."""
     path = opened / "reconciler.state.json"
-    address, entry = next(iter(statefile.read(path).state.interactions.items()))
+    address, entry = next(iter(local.read(path).state.interactions.items()))
     assert type(entry.fields) is bytes
     fields = orjson.loads(entry.fields)
     assert fields["linkeddata"][0]["type"] == "clid"
@@ -143,7 +145,7 @@ def numbered(items: Sequence[int]) -> tuple[int, list[int]]:
 
 def test_work_is_spread_and_comes_back_in_order() -> None:
     """Children do all of it, and nothing is lost, doubled or out of order."""
-    answers = list(processes.spread(range(10_000), numbered, 2))
+    answers = list(parallel.spread(range(10_000), numbered, 2))
     assert [item for _, items in answers for item in items] == list(range(10_000))
     assert os.getpid() not in {who for who, _ in answers}
 
@@ -157,7 +159,7 @@ def test_what_a_child_that_died_did_not_answer_is_done_here() -> None:
             os._exit(1)
         return numbered(items)
 
-    answers = list(processes.spread(range(10_000), fragile, 2))
+    answers = list(parallel.spread(range(10_000), fragile, 2))
     assert [item for _, items in answers for item in items] == list(range(10_000))
     assert parent in {who for who, _ in answers}
 
@@ -171,15 +173,15 @@ def test_an_error_in_a_child_is_raised_here() -> None:
         return numbered(items)
 
     with pytest.raises(MemoryError):
-        list(processes.spread(range(10_000), failing, 2))
+        list(parallel.spread(range(10_000), failing, 2))
 
 
 def test_no_child_is_left() -> None:
     """Every child is waited for."""
     # In a process of its own, for this one may have children of other tests.
     code = (
-        "import os; from reconciler import processes; from tests.test_counts import numbered\n"
-        "assert len(list(processes.spread(range(1_000), numbered, 2))) == 8\n"
+        "import os; from reconciler.declarations import parallel; from tests.test_counts import numbered\n"
+        "assert len(list(parallel.spread(range(1_000), numbered, 2))) == 8\n"
         "try: os.waitpid(-1, os.WNOHANG)\n"
         "except ChildProcessError: print('none')"
     )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.answers import Accepted, Answer, NotProcessed, Refused, Rejected, Unknown
-from reconciler.batch import Invocation
-from reconciler.delivery import (
+from reconciler.delivery.answers import Accepted, Answer, NotProcessed, Refused, Rejected, Unknown
+from reconciler.delivery.batch import Invocation
+from reconciler.delivery.retry import (
     BACKOFF_CAP,
     NO_REASON,
     Again,
@@ -23,7 +23,7 @@ from reconciler.delivery import (
     backoff,
     decide,
 )
-from reconciler.state import Kind, Outcome, Result
+from reconciler.state.model import Kind, Outcome, Result
 from tests.known import interaction, request
 
 ONE: Final = Invocation.of("Crm", (request("r1", interaction("A")),))

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from reconciler.diff import FieldChange, Secrecy, added, compare, linked_values
+from reconciler.planning.diff import FieldChange, Secrecy, added, compare, linked_values
 
 CLID: Final = {"type": "clid"}
 URL: Final = {"type": "url", "label": "Order", "value": "https://a.example"}

@@ -24,9 +24,9 @@ from unittest import mock
 
 import pytest
 
-from reconciler import journal
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Call, Outcome
+from reconciler.state import journal
 from tests.cli import COMMAND, Ran, Workplace, clean_environment
 
 APPLY = ("apply", "--auto-approve")

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from reconciler.cli.arguments import parser
-from reconciler.config import KEYS
+from reconciler.config.settings import KEYS
 from reconciler.errors import ExitCode
 from tests.cli import clean_environment
 from tests.conftest import ROOT
@@ -67,7 +67,7 @@ def test_every_problem_code_is_documented() -> None:
         for code in re.findall(r"\[([a-z-]+)\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert shown - documented == set()
-    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "reconciler").glob("*.py"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "reconciler").rglob("*.py"))
     assert {code for code in documented if f'"{code}"' not in sources} == set()
 
 

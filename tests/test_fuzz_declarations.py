@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.declarations.loader import load
+from reconciler.declarations.validation import Rules
 from reconciler.errors import DeclarationError
-from reconciler.load import load
-from reconciler.model import Interaction
+from reconciler.interaction import Interaction
 from reconciler.render.problems import problems_text
-from reconciler.validate import Rules
 
 EXAMPLES = [path.read_bytes() for path in sorted((Path(__file__).parent.parent / "interactions").iterdir())]
 PARTS = 10

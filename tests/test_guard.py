@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import pytest
 
-from reconciler.guard import Approvals, Limits, Refusal, refusals
-from reconciler.model import Interaction
-from reconciler.plan import Plan
-from reconciler.planner import Policy, plan
-from reconciler.state import Kind, State
+from reconciler.interaction import Interaction
+from reconciler.planning.guards import Approvals, Limits, Refusal, refusals
+from reconciler.planning.plan import Plan
+from reconciler.planning.planner import Policy, plan
+from reconciler.state.model import Kind, State
 from tests.known import NOW, TARGET, failed, interaction, opened, pending, state
 
 LIMITS, NONE = Limits(), Approvals()

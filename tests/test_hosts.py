@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.config.urls import REGIONS, VENDOR_DOMAINS, base_url_of, checked_url, is_loopback, token_url_of
 from reconciler.errors import ConfigError
-from reconciler.hosts import REGIONS, VENDOR_DOMAINS, base_url_of, checked_url, is_loopback, token_url_of
 
 
 def allowed(url: str, *, from_file: bool = True) -> bool:

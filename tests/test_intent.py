@@ -9,12 +9,12 @@ from uuid import UUID, uuid5
 import orjson
 import pytest
 
+from reconciler.delivery.intent import Intent, intend
 from reconciler.errors import ReconcilerError
-from reconciler.intent import Intent, intend
-from reconciler.model import Interaction
-from reconciler.plan import Step
-from reconciler.planner import Policy, plan
-from reconciler.state import Kind, State
+from reconciler.interaction import Interaction
+from reconciler.planning.plan import Step
+from reconciler.planning.planner import Policy, plan
+from reconciler.state.model import Kind, State
 from tests.known import AT, LINEAGE, NOW, TARGET, interaction, opened, pending, state
 
 DAY: Final = interaction("A", "Old", "Day", linkeddata=[{"type": "clid", "value": "+44"}])

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import StateError
-from reconciler.journal import Record, decode, encode, fold_left_over
-from reconciler.state import Kind, Outcome, Result, fold
+from reconciler.state.journal import Record, decode, encode, fold_left_over
+from reconciler.state.model import Kind, Outcome, Result
+from reconciler.state.transitions import fold
 from tests.known import AT, LINEAGE, failed, interaction, opened, pending, state
 
 OTHER: Final = "99999999-2222-4333-8444-555555555555"

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.compat import StringIO
 
-from reconciler import load as module
-from reconciler.document import Parsed
+from reconciler.declarations.loader import configuration, load
+from reconciler.declarations.validation import Rules
 from reconciler.errors import ConfigError, DeclarationError
-from reconciler.load import JUDGED_BYTES, configuration, load, parse, parse_pure
-from reconciler.model import OnChange, Place
-from reconciler.validate import Rules
+from reconciler.interaction import OnChange, Place
+from reconciler.yamlfile import reader
+from reconciler.yamlfile.document import Parsed
+from reconciler.yamlfile.reader import JUDGED_BYTES, parse, parse_pure
 
 EXAMPLES = Path(__file__).parent.parent / "interactions"
 CONTRACT = """\
@@ -253,7 +254,7 @@ def test_many_tag_directives_end_at_once() -> None:
 
 def test_without_libyaml_everything_still_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where PyYAML was built without libyaml, or with an old one, the pure parser reads everything."""
-    monkeypatch.setattr(module, "_libyaml", lambda: None)
+    monkeypatch.setattr(reader, "_libyaml", lambda: None)
     assert len(load(EXAMPLES, Rules(), base=EXAMPLES).interactions) == 5
 
 
@@ -325,7 +326,7 @@ def test_any_other_configuration_file_is_an_error(text: str) -> None:
 def test_loading_imports_no_more_than_it_needs() -> None:
     """Valid files need neither httpx nor ruamel.yaml, which take long to import."""
     code = (
-        "import sys, pathlib; from reconciler.load import load; from reconciler.validate import Rules;"
+        "import sys, pathlib; from reconciler.declarations.loader import load; from reconciler.declarations.validation import Rules;"
         f"load(pathlib.Path({str(EXAMPLES)!r}), Rules(), base=pathlib.Path('/'));"
         "print([name for name in ('httpx', 'ruamel.yaml', 'asyncio') if name in sys.modules])"
     )

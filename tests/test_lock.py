@@ -17,14 +17,14 @@ import orjson
 import pytest
 
 from reconciler.errors import ExitCode, StateError, StateLocked
-from reconciler.lock import job_url, locked
+from reconciler.state.stores.lock import job_url, locked
 from tests.known import NOW
 
 HOLDER: Final = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from reconciler.lock import locked
+from reconciler.state.stores.lock import locked
 with locked(Path(sys.argv[1]), "apply", datetime(2026, 1, 2, tzinfo=UTC), environment={"BUILD_URL": "https://ci/7"}):
     print("held", flush=True)
     sys.stdin.readline()

@@ -30,13 +30,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from reconciler import statefile
 from reconciler.cli.apply import SystemClock
-from reconciler.client import Client
+from reconciler.delivery.client import Client
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Outcome, Processed
-from reconciler.state import Kind, Pending, State
-from reconciler.statefile import StateFile, journal_path
+from reconciler.state.model import Kind, Pending, State
+from reconciler.state.stores import local
+from reconciler.state.stores.local import StateFile, journal_path
 from tests.cli import Ran, Workplace
 from tests.conftest import connection
 
@@ -453,7 +453,7 @@ class Machine(RuleBasedStateMachine):
             yield
 
     def _state(self) -> State:
-        return statefile.read(self.place.state_path).state
+        return local.read(self.place.state_path).state
 
     def _remember(self, *, hold: bool) -> None:
         journal = journal_path(self.place.state_path)

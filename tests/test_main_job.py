@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from unittest import mock
 
-from reconciler import planner
+from reconciler.planning import planner
 from reconciler.sandbox import SandboxServer
 from tests.cli import Workplace
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from reconciler.errors import ReconcilerError
-from reconciler.mend import forget, new_lineage, rename, resolve
-from reconciler.state import Kind, State
+from reconciler.state.model import Kind, State
+from reconciler.state.repair import forget, new_lineage, rename, resolve
 from tests.known import LINEAGE, failed, interaction, opened, pending, state
 
 LATER: Final = "2026-01-02T12:00:00Z"

@@ -6,7 +6,7 @@ import queue
 import threading
 from datetime import datetime
 
-from reconciler.pace import FIRST_INTERVAL, LONGEST_INTERVAL, Brake, Pace
+from reconciler.delivery.throttle import FIRST_INTERVAL, LONGEST_INTERVAL, Brake, Pace
 from tests.known import NOW
 
 FOREVER = 1e9

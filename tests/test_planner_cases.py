@@ -20,16 +20,16 @@ from typing import Any, Final
 import pytest
 from ruamel.yaml import YAML
 
-from reconciler import model
-from reconciler.diff import FieldChange, Secrecy
-from reconciler.intent import Intent, intend
-from reconciler.load import parse
-from reconciler.model import Interaction, content_digest, dispatch_body, is_once, packed, public_fields
-from reconciler.plan import Change, Plan, Step
-from reconciler.planner import Policy, plan
-from reconciler.state import Failed, Kind, Open, Pending, State, Target
+from reconciler import interaction
+from reconciler.declarations.validation import Rules, validate
+from reconciler.delivery.intent import Intent, intend
+from reconciler.interaction import Interaction, content_digest, dispatch_body, is_once, packed, public_fields
+from reconciler.planning.diff import FieldChange, Secrecy
+from reconciler.planning.plan import Change, Plan, Step
+from reconciler.planning.planner import Policy, plan
+from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 from reconciler.times import stamp
-from reconciler.validate import Rules, validate
+from reconciler.yamlfile.reader import parse
 
 FOLDER: Final = Path(__file__).parent / "planner"
 NOW: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ def _older_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     def digest(provider: str | None, body: bytes) -> str:
         return "0:" + hashlib.sha1(repr(provider).encode() + body, usedforsecurity=False).hexdigest()
 
-    monkeypatch.setattr(model, "_SCHEMES", {**model._SCHEMES, "0": digest})  # noqa: SLF001  # there is only one yet
+    monkeypatch.setattr(interaction, "_SCHEMES", {**interaction._SCHEMES, "0": digest})  # noqa: SLF001  # there is only one yet
 
 
 @pytest.mark.parametrize("case", cases())

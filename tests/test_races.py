@@ -17,13 +17,14 @@ from typing import Any
 
 import pytest
 
-from reconciler import statefile
-from reconciler.journal import Record
-from reconciler.lock import locked
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Outcome as Done
-from reconciler.state import Kind, Outcome, Pending, Result, fold
-from reconciler.statefile import StateFile
+from reconciler.state.journal import Record
+from reconciler.state.model import Kind, Outcome, Pending, Result
+from reconciler.state.stores import local
+from reconciler.state.stores.local import StateFile
+from reconciler.state.stores.lock import locked
+from reconciler.state.transitions import fold
 from reconciler.times import stamp
 from tests.cli import Workplace
 from tests.conftest import ROOT
@@ -161,7 +162,7 @@ def test_a_plan_during_an_apply_is_never_of_half_a_state(place: Workplace, serve
     if route != "R":
         assert place.run("apply", "--auto-approve").code == 0
         place.declare(MANY.replace("route: R", f"route: {route}"))
-    before = statefile.read(place.state_path).state
+    before = local.read(place.state_path).state
     server.faults.add("hang")  # it isn't over before it was looked at
     run = place.spawn(
         "apply", "--auto-approve", env={"RECONCILER_PARALLELISM": "2", "RECONCILER_MAX_RELEASE_PERCENT": "100"}
@@ -169,7 +170,7 @@ def test_a_plan_during_an_apply_is_never_of_half_a_state(place: Workplace, serve
     looks, last, seen = 0, before.serial, set()
     with ended(run):
         while run.poll() is None:
-            state = statefile.read(place.state_path).state
+            state = local.read(place.state_path).state
             known = {link.address for link in state.pending.values()} | state.interactions.keys()
             assert known == (IDS if state.serial > before.serial else set(before.interactions))
             assert state.serial >= last
@@ -181,7 +182,7 @@ def test_a_plan_during_an_apply_is_never_of_half_a_state(place: Workplace, serve
             if looks > enough and max(seen) > 0:
                 server.release()
         _, err = run.communicate()
-    seen.add(len(statefile.read(place.state_path).state.pending))
+    seen.add(len(local.read(place.state_path).state.pending))
     assert (run.returncode, looks > enough) == (0, True), err
     assert seen > {0}
     assert place.run("plan", "--detailed-exitcode").code == 0
@@ -208,7 +209,7 @@ def write(path: Path, name: str, rounds: int) -> None:
     """Save an intent, append its outcome, and fold it or leave it to the next writer; so many times over."""
     for number in range(rounds):
         with locked(path, name, datetime.now(UTC), timeout=PATIENCE):
-            state = statefile.read(path).state
+            state = local.read(path).state
             address, at = f"{name}-{number}", stamp(datetime.now(UTC))
             link = Pending(address, 0, Kind.DISPATCH, None, "1:" + "0" * 64, at, "file.yaml")
             intent = replace(state, serial=state.serial + 1, pending={**state.pending, address: link})
@@ -224,7 +225,7 @@ def read(path: Path, enough: int) -> None:
     """Read until all is there, and say so once begun; what was once there stays, and the serial never goes back."""
     serial, known, reads = -1, 0, 0
     while known < enough:
-        state = statefile.read(path).state
+        state = local.read(path).state
         assert state.serial >= serial
         assert len(state.interactions) >= known
         serial, known, reads = state.serial, len(state.interactions), reads + 1
@@ -250,6 +251,6 @@ def test_writers_and_readers_hammer_the_files(place: Workplace) -> None:
                 out, _ = process.communicate(timeout=PATIENCE)
                 assert process.returncode == 0
                 assert process in writers or int(out) > 1
-    state = statefile.read(place.state_path).state
+    state = local.read(place.state_path).state
     assert set(state.interactions) == {f"writer{n}-{number}" for n in range(WRITERS) for number in range(ROUNDS)}
     assert not state.pending

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from reconciler.scalars import MAX_DIGITS, SPECIAL, describe, resolve
+from reconciler.yamlfile.scalars import MAX_DIGITS, SPECIAL, describe, resolve
 
 INTEGERS = {"0": 0, "007": 7, "-12": -12, "+447700900123": 447700900123, "0o17": 15, "0x1F": 31, "00": 0}
 FLOATS = {

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.batch import Invocation
-from reconciler.delivery import NO_REASON
-from reconciler.secrecy import HIDDEN, LONGEST, Scrubber, hide
-from reconciler.state import Kind, Outcome, Result
+from reconciler.delivery.batch import Invocation
+from reconciler.delivery.redaction import HIDDEN, LONGEST, Scrubber, hide
+from reconciler.delivery.retry import NO_REASON
+from reconciler.state.model import Kind, Outcome, Result
 from tests.known import interaction, request
 
 NUMBER: Final = "+44 7700 900123"

@@ -23,9 +23,9 @@ from typing import Any, Self
 import pytest
 
 from reconciler.cli.console import Console
-from reconciler.lock import locked
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Outcome
+from reconciler.state.stores.lock import locked
 from tests.cli import COMMAND, Workplace, clean_environment
 
 PATIENCE = 60.0

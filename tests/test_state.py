@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from reconciler.errors import StateError
-from reconciler.state import EARLIER_KEPT, Failed, Kind, Outcome, Pending, Result, State, fold
+from reconciler.state.model import Failed, Kind, Outcome, Pending, Result, State
+from reconciler.state.transitions import EARLIER_KEPT, fold
 from tests.known import AT, failed, interaction, opened, pending, state
 
 LATER: Final = "2026-01-02T12:00:00Z"

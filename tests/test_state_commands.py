@@ -13,8 +13,8 @@ import pytest
 from reconciler.cli.apply import SystemClock
 from reconciler.errors import StateError
 from reconciler.sandbox import SandboxServer
-from reconciler.state import State
-from reconciler.statefile import StateFile
+from reconciler.state.model import State
+from reconciler.state.stores.local import StateFile
 from tests.cli import Ran, Workplace
 
 APPLY = ("apply", "--auto-approve")

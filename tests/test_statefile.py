@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import pytest
 
-from reconciler import journal, statefile, stateformat
 from reconciler.errors import StateError, StateMissing
-from reconciler.journal import Record
-from reconciler.state import Outcome, Result, State, fold
-from reconciler.statefile import StateFile, backup_path, journal_path
+from reconciler.state import codec, journal
+from reconciler.state.journal import Record
+from reconciler.state.model import Outcome, Result, State
+from reconciler.state.stores import local
+from reconciler.state.stores.local import StateFile, backup_path, journal_path
+from reconciler.state.transitions import fold
 from tests.known import AT, LINEAGE, interaction, opened, pending, state
 
 ONE: Final = state(pending={"p1": pending(interaction("A")), "p2": pending(interaction("B"))})
@@ -54,7 +56,7 @@ def mode(path: Path) -> int:
 def test_what_is_saved_is_read(store: StateFile, path: Path) -> None:
     """A saved state is read back, and no temporary file is left."""
     store.save(state(serial=8))
-    found = statefile.read(path)
+    found = local.read(path)
     assert (found.state, found.left_over) == (state(serial=8), False)
     assert names(path) == set()
 
@@ -77,7 +79,7 @@ def test_create_refuses_a_journal_without_its_state(path: Path) -> None:
 def test_a_missing_state_says_what_to_do(path: Path) -> None:
     """No state is an error of its own kind, with both ways on."""
     with pytest.raises(StateMissing, match="there is no state") as error:
-        statefile.read(path)
+        local.read(path)
     assert "reconciler init" in error.value.hint
     assert "path is wrong" in error.value.hint
 
@@ -86,7 +88,7 @@ def test_a_missing_state_beside_its_journal_says_so(path: Path) -> None:
     """Where a journal is left, a state was lost: the way on is to restore it."""
     journal_path(path).write_bytes(journal.encode(record(DONE[0])))
     with pytest.raises(StateMissing, match="a journal, but no state") as error:
-        statefile.read(path)
+        local.read(path)
     assert "Restore" in error.value.hint
 
 
@@ -97,7 +99,7 @@ def test_what_can_not_be_read_is_an_error(store: StateFile, path: Path, name: st
     blocked.unlink(missing_ok=True)
     blocked.mkdir()
     with pytest.raises(StateError, match=f"{blocked.name}: the .* can't be read"):
-        statefile.read(store.path)
+        local.read(store.path)
 
 
 def test_a_new_state_is_the_users_alone(store: StateFile, path: Path) -> None:
@@ -118,7 +120,7 @@ def test_outcomes_are_folded_in_memory(store: StateFile, path: Path) -> None:
     """A left-over journal counts, and reading writes nothing."""
     store.append([record(DONE[0])])
     before = {file: file.read_bytes() for file in path.parent.iterdir()}
-    found = statefile.read(path)
+    found = local.read(path)
     assert found.left_over
     assert found.state == fold(ONE, [(DONE[0], AT)])
     assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
@@ -130,8 +132,8 @@ def test_what_was_prepared_is_saved_only_if_it_is_still_so(store: StateFile, pat
     store.prepare({"A": one, "B": two, "C": two})
     after = state(serial=8, interactions={"A": one, "B": other})
     store.save(after)
-    assert path.read_bytes() == b"".join(stateformat.encode(after))
-    assert statefile.read(path).state == after
+    assert path.read_bytes() == b"".join(codec.encode(after))
+    assert local.read(path).state == after
 
 
 def test_a_save_removes_the_journal(store: StateFile, path: Path) -> None:
@@ -148,7 +150,7 @@ def test_a_journal_that_outlived_its_fold_counts_once(store: StateFile, path: Pa
     after = fold(ONE, [(DONE[0], AT)])
     store.save(after)
     journal_path(path).write_bytes(left)
-    assert statefile.read(path).state == after
+    assert local.read(path).state == after
 
 
 def test_a_fresh_store_saves_over_a_left_over_journal(store: StateFile, path: Path) -> None:
@@ -182,7 +184,7 @@ def test_the_backup_is_the_state_before_the_last_save(store: StateFile, path: Pa
     store.back_up()
     store.back_up()
     store.save(state(serial=9))
-    assert stateformat.decode(backup_path(path).read_bytes(), "s") == state(serial=8)
+    assert codec.decode(backup_path(path).read_bytes(), "s") == state(serial=8)
     assert names(path) == {".backup"}
 
 
@@ -282,7 +284,7 @@ def test_a_record_that_was_half_written_is_dropped(
     monkeypatch.setattr(os, "pwrite", failing(1, os.pwrite, half=True))
     with pytest.raises(StateError):
         store.append([record(DONE[1])])
-    assert statefile.read(path).state == fold(ONE, [(DONE[0], AT)])
+    assert local.read(path).state == fold(ONE, [(DONE[0], AT)])
 
 
 @pytest.mark.parametrize("call", ["pwrite", "fsync", "fchmod"])
@@ -296,7 +298,7 @@ def test_a_failed_save_leaves_the_state_as_it_was(
         store.save(state(serial=8))
     assert path.read_bytes() == before
     store.save(state(serial=9))
-    assert statefile.read(path).state == state(serial=9)
+    assert local.read(path).state == state(serial=9)
 
 
 def test_the_folder_is_synced_after_the_rename(store: StateFile, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,30 +342,30 @@ def test_a_read_never_mixes_two_saves(store: StateFile, path: Path, monkeypatch:
     writer.start()
     serials, reads = [ONE.serial], 0
     while not ended.is_set():
-        read = statefile.read(path).state
+        read = local.read(path).state
         assert read == ONE or len(read.pending) + len(read.interactions) == 1
         serials.append(read.serial)
         reads += 1
     writer.join()
     assert serials == sorted(serials), "a later read is never of an earlier state"
     assert reads
-    assert statefile.read(path).state.serial == ONE.serial + 2 * rounds
+    assert local.read(path).state.serial == ONE.serial + 2 * rounds
 
 
 def test_a_foreign_journal_is_told_and_set_aside(store: StateFile, path: Path) -> None:
     """A restored state is read for what it is; the journal that is ahead of it is kept under another name."""
     store.append([record(DONE[0])])
     ahead = journal_path(path).read_bytes()
-    path.write_bytes(b"".join(stateformat.encode(state(serial=3))))
+    path.write_bytes(b"".join(codec.encode(state(serial=3))))
     with pytest.raises(StateError, match="restored from an older copy"):
-        statefile.read(path)
-    assert statefile.read_whatever_journal(path) == (state(serial=3), True)
+        local.read(path)
+    assert local.read_whatever_journal(path) == (state(serial=3), True)
     first = store.set_journal_aside()
     assert (first.read_bytes(), names(path)) == (ahead, {".journal", ".journal.aside1"})
     with pytest.raises(StateError, match="restored from an older copy"):
-        statefile.read(path)
+        local.read(path)
     store.save(state(serial=4))
-    assert statefile.read(path).state == state(serial=4)
+    assert local.read(path).state == state(serial=4)
     journal_path(path).write_bytes(b"another")
     assert store.set_journal_aside() != first
     assert first.read_bytes() == ahead
@@ -372,7 +374,7 @@ def test_a_foreign_journal_is_told_and_set_aside(store: StateFile, path: Path) -
 def test_an_own_journal_is_not_foreign(store: StateFile, path: Path) -> None:
     """A journal that belongs to the state is folded, not set aside."""
     store.append([record(DONE[0])])
-    assert statefile.read_whatever_journal(path) == (fold(ONE, [(DONE[0], AT)]), False)
+    assert local.read_whatever_journal(path) == (fold(ONE, [(DONE[0], AT)]), False)
 
 
 def test_a_state_of_many_is_read_as_written(store: StateFile, path: Path) -> None:
@@ -380,4 +382,4 @@ def test_a_state_of_many_is_read_as_written(store: StateFile, path: Path) -> Non
     many = state(serial=8, interactions={f"A{n:05}": opened(interaction(f"A{n:05}")) for n in range(5_000)})
     store.save(many)
     assert path.stat().st_size > 1_000_000
-    assert statefile.read(path).state == many
+    assert local.read(path).state == many

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import StateError
-from reconciler.model import content_digest, packed
-from reconciler.state import Failed, Kind, Open, Pending, State, Target
-from reconciler.stateformat import decode, encode
+from reconciler.interaction import content_digest, packed
+from reconciler.state.codec import decode, encode
+from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 from tests.known import AT, LINEAGE, failed, interaction, opened, pending, state
 
 VERSION_1: Final = Path(__file__).parent / "states" / "version-1.json"

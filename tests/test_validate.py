@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.declarations.linkeddata import scheme
+from reconciler.declarations.validation import Checked, Rules, merge, validate
 from reconciler.errors import Problem
-from reconciler.linkeddata import scheme
-from reconciler.load import parse
-from reconciler.model import Interaction, OnChange, content_digest
-from reconciler.render.escape import visible
+from reconciler.escape import visible
+from reconciler.interaction import Interaction, OnChange, content_digest
 from reconciler.render.problems import problems_text
-from reconciler.validate import Checked, Rules, merge, validate
+from reconciler.yamlfile.reader import parse
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),

@@ -11,10 +11,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler import statefile
-from reconciler.answers import Answer
-from reconciler.apply import Options, Sender, Shell, apply
-from reconciler.batch import Invocation
 from reconciler.cli.console import Console, ProgressLine
 from reconciler.cli.output import append_summary, markdown, summary_wanted, text
 from reconciler.cli.plan import revealed
@@ -30,6 +26,12 @@ from reconciler.cli.workspace import (
     no_state_refusal,
     open_workspace,
 )
+from reconciler.delivery.answers import Answer
+from reconciler.delivery.batch import Invocation
+from reconciler.delivery.executor import Options, Sender, Shell, apply
+from reconciler.delivery.intent import Intent, intend
+from reconciler.delivery.report import Report
+from reconciler.delivery.throttle import Brake
 from reconciler.errors import (
     ExitCode,
     GuardRefusal,
@@ -39,19 +41,17 @@ from reconciler.errors import (
     StateMissing,
     UsageError,
 )
-from reconciler.guard import Refusal, refusals
-from reconciler.intent import Intent, intend
-from reconciler.lock import locked
-from reconciler.pace import Brake
-from reconciler.plan import Plan
-from reconciler.planfile import SavedPlan, differences, fingerprint
-from reconciler.planner import plan as make_plan
+from reconciler.planning.guards import Refusal, refusals
+from reconciler.planning.plan import Plan
+from reconciler.planning.planner import plan as make_plan
+from reconciler.planning.saved_plan import SavedPlan, differences, fingerprint
 from reconciler.render.annotations import refusal_annotations
 from reconciler.render.report import report_text
 from reconciler.render.stale import stale_text
 from reconciler.render.words import count
-from reconciler.report import Report
-from reconciler.statefile import WRONG_PATH, Found, StateFile
+from reconciler.state.stores import local
+from reconciler.state.stores.local import WRONG_PATH, Found, StateFile
+from reconciler.state.stores.lock import locked
 from reconciler.times import stamp
 
 
@@ -121,7 +121,7 @@ def _summarise_plan(shown: SavedPlan, options: argparse.Namespace, console: Cons
 def _summarise_report(report: Report, workspace: Workspace, console: Console) -> None:
     """Put what became of it into the summary of the job."""
     if summary_wanted():
-        from reconciler.render.report_markdown import report_markdown  # noqa: PLC0415  # only in a pipeline
+        from reconciler.render.markdown.report import report_markdown  # noqa: PLC0415  # only in a pipeline
 
         append_summary(report_markdown(report, workspace.settings.environment), console)
 
@@ -155,7 +155,7 @@ def _require_same_plan(then: Plan, now: Plan, environment: str | None, console: 
 def _summarise_stale(then: Plan, now: Plan, environment: str | None, console: Console) -> None:
     """Put what came out differently into the summary of the job."""
     if summary_wanted():
-        from reconciler.render.report_markdown import stale_markdown  # noqa: PLC0415  # only in a pipeline
+        from reconciler.render.markdown.report import stale_markdown  # noqa: PLC0415  # only in a pipeline
 
         append_summary(stale_markdown(differences(then, now), environment), console)
 
@@ -174,7 +174,7 @@ def _read_or_create(
 ) -> tuple[Found, tuple[Refusal, ...]]:
     """Return the state, made anew where that was asked for; or an empty one and the guard against going on with it."""
     try:
-        found = statefile.read(workspace.state_path)
+        found = local.read(workspace.state_path)
     except StateMissing as missing:
         state = new_state(workspace.target)
         if not (options.new_state or workspace.sandbox):

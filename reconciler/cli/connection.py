@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reconciler.cli.workspace import Workspace
-from reconciler.client import AccessToken, Client, ClientCredentials, Credentials
-from reconciler.config import secret
+from reconciler.config.settings import secret
+from reconciler.delivery.client import Client
+from reconciler.delivery.tokens import AccessToken, ClientCredentials, Credentials
 from reconciler.errors import ConfigError
 
 

@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Final, TextIO
 
 from reconciler.errors import Problem
-from reconciler.render.escape import visible
+from reconciler.escape import visible
 
 _BAR: Final = 30
 _READER_GONE: Final = frozenset({errno.EPIPE, errno.EIO, errno.EBADF})

@@ -9,11 +9,11 @@ from typing import Final
 
 from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace, new_state, open_workspace
-from reconciler.config import FILE_NAME
+from reconciler.config.settings import FILE_NAME
 from reconciler.errors import ExitCode
-from reconciler.lock import locked
-from reconciler.render.escape import visible
-from reconciler.statefile import StateFile
+from reconciler.escape import visible
+from reconciler.state.stores.local import StateFile
+from reconciler.state.stores.lock import locked
 
 _CONFIG: Final = """\
 # Every key, its default and its variable: docs/configuration.md of reconciler.

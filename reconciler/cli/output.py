@@ -12,7 +12,7 @@ from typing import Final
 from reconciler.cli.console import Console, settings_folder
 from reconciler.cli.links import links
 from reconciler.errors import ReconcilerError
-from reconciler.planfile import SavedPlan
+from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.machine import plan_json
 from reconciler.render.text import plan_text
 
@@ -42,7 +42,7 @@ def text(saved: SavedPlan, console: Console, values: Mapping[str, Mapping[str, s
 
 def markdown(saved: SavedPlan, options: argparse.Namespace) -> str:
     """Return the plan as Markdown, with links where the environment says where we are."""
-    from reconciler.render.markdown import plan_markdown  # noqa: PLC0415  # only where asked for
+    from reconciler.render.markdown.plan import plan_markdown  # noqa: PLC0415  # only where asked for
 
     return plan_markdown(saved, links(settings_folder(options), os.environ))
 

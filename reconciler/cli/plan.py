@@ -6,7 +6,6 @@ import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler import planfile
 from reconciler.cli.console import Console
 from reconciler.cli.output import append_summary, markdown, render, summary_wanted, write_copies, write_file
 from reconciler.cli.timings import Timings
@@ -20,15 +19,16 @@ from reconciler.cli.workspace import (
     read_state,
     start_sandbox_state,
 )
-from reconciler.diff import linked_values
+from reconciler.declarations.loader import Declarations
 from reconciler.errors import ExitCode, StateMissing
-from reconciler.guard import Refusal, refusals
-from reconciler.load import Declarations
-from reconciler.plan import Plan
-from reconciler.planfile import SavedPlan
-from reconciler.planner import plan as make_plan
+from reconciler.planning import saved_plan
+from reconciler.planning.diff import linked_values
+from reconciler.planning.guards import Refusal, refusals
+from reconciler.planning.plan import Plan
+from reconciler.planning.planner import plan as make_plan
+from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.annotations import refusal_annotations
-from reconciler.state import State
+from reconciler.state.model import State
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
@@ -87,7 +87,7 @@ def revealed(
 
 
 def _save(saved: SavedPlan, path: Path, console: Console) -> None:
-    write_file(path, planfile.encode(saved))
+    write_file(path, saved_plan.encode(saved))
     console.note(f"Saved. To apply exactly this: reconciler apply {path}")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from reconciler import planfile
 from reconciler.cli.console import Console
 from reconciler.cli.output import render, write_copies
 from reconciler.errors import ExitCode, PlanFileError
-from reconciler.planfile import SavedPlan
+from reconciler.planning import saved_plan
+from reconciler.planning.saved_plan import SavedPlan
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
@@ -26,4 +26,4 @@ def read_plan(path: Path) -> SavedPlan:
         data = path.read_bytes()
     except OSError as error:
         raise PlanFileError(f"{path}: the plan can't be read: {error.strerror}") from error
-    return planfile.decode(data, str(path))
+    return saved_plan.decode(data, str(path))

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, Protocol
 
+from reconciler.delivery.throttle import Brake
 from reconciler.errors import ExitCode
-from reconciler.pace import Brake
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

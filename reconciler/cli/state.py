@@ -7,17 +7,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from reconciler import statefile
 from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace, open_workspace
 from reconciler.errors import DeclarationError, ExitCode, ReconcilerError
-from reconciler.lock import locked
-from reconciler.mend import Mended, forget, new_lineage, rename, resolve
-from reconciler.model import Interaction
+from reconciler.interaction import Interaction
 from reconciler.render.machine import to_json
 from reconciler.render.story import listing_object, listing_text, story_object, story_text
-from reconciler.state import State
-from reconciler.statefile import StateFile
+from reconciler.state.model import State
+from reconciler.state.repair import Mended, forget, new_lineage, rename, resolve
+from reconciler.state.stores import local
+from reconciler.state.stores.local import StateFile
+from reconciler.state.stores.lock import locked
 from reconciler.times import stamp
 
 
@@ -34,12 +34,12 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 
 def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    state = statefile.read(workspace.state_path).state
+    state = local.read(workspace.state_path).state
     console.out(to_json(listing_object(state)) if options.format == "json" else listing_text(state))
 
 
 def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    state = statefile.read(workspace.state_path).state
+    state = local.read(workspace.state_path).state
     declared = _declared(workspace, options.address, console)
     _require_known(state, declared, options.address)
     if options.format == "json":
@@ -49,10 +49,10 @@ def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -
 
 
 def _declared(workspace: Workspace, address: str, console: Console) -> Interaction | None:
-    from reconciler import load  # noqa: PLC0415  # the other state commands read no declarations
+    from reconciler.declarations import loader  # noqa: PLC0415  # the other state commands read no declarations
 
     try:
-        declarations = load.load(workspace.settings.interactions, workspace.rules, base=workspace.settings.folder)
+        declarations = loader.load(workspace.settings.interactions, workspace.rules, base=workspace.settings.folder)
     except DeclarationError as error:
         console.warn(f"the declarations can't be read, so where it is declared isn't known: {error}")
         return None
@@ -70,7 +70,7 @@ def _require_known(state: State, declared: Interaction | None, address: str) -> 
 def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     command, timeout = f"state {options.subcommand}", options.lock_timeout
     with locked(workspace.state_path, command, datetime.now(UTC), timeout=timeout, say=console.note):
-        found = statefile.read(workspace.state_path)
+        found = local.read(workspace.state_path)
         mended = _MENDS[options.subcommand](found.state, options)
         store = StateFile(workspace.state_path)
         store.back_up()
@@ -83,7 +83,7 @@ def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Con
     """Give the state a lineage of its own; a journal that is not its own is set aside, not removed."""
     began, timeout = datetime.now(UTC), options.lock_timeout
     with locked(workspace.state_path, "state new-lineage", began, timeout=timeout, say=console.note):
-        found, foreign = statefile.read_whatever_journal(workspace.state_path)
+        found, foreign = local.read_whatever_journal(workspace.state_path)
         store = StateFile(workspace.state_path)
         if foreign:
             console.note(f"The journal continues another state; it is kept as {store.set_journal_aside()}.")

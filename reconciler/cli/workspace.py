@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from reconciler import config, load, statefile
 from reconciler.cli.console import Console
-from reconciler.config import Settings
+from reconciler.config.settings import Settings, configure
+from reconciler.declarations import loader
+from reconciler.declarations.loader import Declarations
+from reconciler.declarations.validation import Rules
 from reconciler.errors import ConfigError, DeclarationError, TargetMismatch
-from reconciler.guard import Approvals, Limits, Refusal
-from reconciler.load import Declarations
-from reconciler.planner import Policy
-from reconciler.state import State, Target
-from reconciler.statefile import StateFile
-from reconciler.validate import Rules
+from reconciler.planning.guards import Approvals, Limits, Refusal
+from reconciler.planning.planner import Policy
+from reconciler.state.model import State, Target
+from reconciler.state.stores import local
+from reconciler.state.stores.local import StateFile
 
 SANDBOX_URL: Final = "http://sandbox.invalid"
 SANDBOX_FOLDER: Final = ".reconciler"
@@ -92,7 +93,7 @@ def open_workspace(options: argparse.Namespace, console: Console) -> Workspace:
         raise ConfigError(f"{folder}: there is no such folder")
     flags = {key: value for key in ("interactions", "state") if (value := getattr(options, key))}
     file = folder / options.config if options.config else None
-    settings = config.configure(folder, os.environ, file=file, environment=options.env, flags=flags)
+    settings = configure(folder, os.environ, file=file, environment=options.env, flags=flags)
     for warning in settings.warnings:
         console.warn(warning)
     if options.sandbox:
@@ -107,7 +108,7 @@ def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = 
     settings, rules = workspace.settings, workspace.rules
     if reveal and console.terminal:
         rules = replace(rules, sensitive=frozenset())
-    declarations = load.load(settings.interactions, rules, base=settings.folder)
+    declarations = loader.load(settings.interactions, rules, base=settings.folder)
     if declarations.warnings:
         console.problems(declarations.warnings, problems_text(declarations.warnings))
     console.detail(f"{len(declarations.interactions)} interactions declared in {declarations.files} files")
@@ -132,7 +133,7 @@ def declarations_or_none(
 
 def read_state(workspace: Workspace) -> State:
     """Return the state of this target, with a left-over journal folded in; raises StateMissing."""
-    state = statefile.read(workspace.state_path).state
+    state = local.read(workspace.state_path).state
     check_target(state, workspace)
     return state
 

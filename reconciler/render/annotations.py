@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from reconciler.errors import Problem
-from reconciler.guard import Refusal
-from reconciler.render.escape import visible
+from reconciler.escape import visible
+from reconciler.planning.guards import Refusal
 
 SHOWN: Final = 10
 """GitHub shows so many errors and so many warnings of a step."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.render.gfm import size
+from reconciler.render.markdown.gfm import size
 
 # A few huge items must not take the place of many others.
 _LARGE: Final = 1_000

@@ -9,10 +9,10 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from reconciler.diff import FieldChange, Secrecy
 from reconciler.errors import Problem
-from reconciler.guard import Refusal
-from reconciler.plan import Action, Change, Plan, Side, Step
+from reconciler.planning.diff import FieldChange, Secrecy
+from reconciler.planning.guards import Refusal
+from reconciler.planning.plan import Action, Change, Plan, Side, Step
 
 FORMAT_VERSION: Final = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reconciler.errors import Problem
-from reconciler.render.escape import visible
+from reconciler.escape import visible
 
 
 def problems_text(problems: Iterable[Problem]) -> str:

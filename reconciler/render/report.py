@@ -8,10 +8,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from reconciler.render.escape import visible
+from reconciler.delivery.report import Report
+from reconciler.escape import visible
 from reconciler.render.words import count, times
-from reconciler.report import Report
-from reconciler.state import Failed, Kind, Pending
+from reconciler.state.model import Failed, Kind, Pending
 
 _SHOWN = 50
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from reconciler.plan import Change
-from reconciler.render.escape import visible
+from reconciler.escape import visible
+from reconciler.planning.plan import Change
 from reconciler.render.text import field_lines
 from reconciler.render.words import count
 

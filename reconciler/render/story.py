@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from reconciler.model import Interaction, same_content
-from reconciler.render.escape import visible
+from reconciler.escape import visible
+from reconciler.interaction import Interaction, same_content
 from reconciler.render.words import count, times
-from reconciler.state import Failed, Open, Pending, State
+from reconciler.state.model import Failed, Open, Pending, State
 
 
 def listing_text(state: State) -> str:

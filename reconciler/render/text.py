@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Final
 from unicodedata import east_asian_width
 
-from reconciler.diff import FieldChange, Secrecy
-from reconciler.guard import Refusal
-from reconciler.plan import Action, Change, Plan, Reason
-from reconciler.render.escape import visible
+from reconciler.escape import visible
+from reconciler.planning.diff import FieldChange, Secrecy
+from reconciler.planning.guards import Refusal
+from reconciler.planning.plan import Action, Change, Plan, Reason
 from reconciler.render.words import step_words, summary, times
 
 SYMBOLS: Final = {

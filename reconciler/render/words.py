@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from reconciler.plan import Action, Plan, Step
-from reconciler.state import Kind
+from reconciler.planning.plan import Action, Plan, Step
+from reconciler.state.model import Kind
 
 _VERBS: Final = {
     Action.DISPATCH: "to dispatch",

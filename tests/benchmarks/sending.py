@@ -19,16 +19,17 @@ from typing import Final
 
 import httpx
 
-from reconciler.apply import Options, Shell, apply
-from reconciler.batch import pack
 from reconciler.cli.apply import SystemClock
 from reconciler.cli.console import Console, ProgressLine
-from reconciler.client import ACCEPT, AccessToken, Client
-from reconciler.intent import intend
-from reconciler.pace import Brake
-from reconciler.planner import Policy, plan
-from reconciler.state import Target
-from reconciler.statefile import StateFile, read
+from reconciler.delivery.batch import pack
+from reconciler.delivery.client import ACCEPT, Client
+from reconciler.delivery.executor import Options, Shell, apply
+from reconciler.delivery.intent import intend
+from reconciler.delivery.throttle import Brake
+from reconciler.delivery.tokens import AccessToken
+from reconciler.planning.planner import Policy, plan
+from reconciler.state.model import Target
+from reconciler.state.stores.local import StateFile, read
 from reconciler.times import stamp
 from tests.benchmarks.workload import declared
 

@@ -9,14 +9,14 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler import statefile
-from reconciler.files import read, walk
-from reconciler.load import parse
-from reconciler.model import Interaction
-from reconciler.planner import Policy, plan
+from reconciler.declarations.discovery import read, walk
+from reconciler.declarations.validation import Rules, validate
+from reconciler.interaction import Interaction
+from reconciler.planning.planner import Policy, plan
 from reconciler.render.text import plan_text
-from reconciler.state import State
-from reconciler.validate import Rules, validate
+from reconciler.state.model import State
+from reconciler.state.stores import local
+from reconciler.yamlfile.reader import parse
 
 
 def stages(new: Path, opened: Path) -> dict[str, float]:
@@ -34,10 +34,10 @@ def stages(new: Path, opened: Path) -> dict[str, float]:
         for document in each.documents:
             interactions += validate(document, name, Rules()).interactions
     clock.lap("validate, canonical bodies, digests")
-    empty = statefile.read(new / "reconciler.state.json").state
+    empty = local.read(new / "reconciler.state.json").state
     clock.forget()
     _planned(interactions, empty, clock, "all new")
-    known = statefile.read(opened / "reconciler.state.json").state
+    known = local.read(opened / "reconciler.state.json").state
     clock.lap("no-op: read the state")
     _planned(interactions, known, clock, "no-op")
     gc.enable()

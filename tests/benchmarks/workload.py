@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from reconciler import stateformat
-from reconciler.intent import intend
-from reconciler.load import load
-from reconciler.model import Interaction
-from reconciler.planner import Policy, plan
-from reconciler.state import Outcome, Result, State, Target, fold
-from reconciler.validate import Rules
+from reconciler.declarations.loader import load
+from reconciler.declarations.validation import Rules
+from reconciler.delivery.intent import intend
+from reconciler.interaction import Interaction
+from reconciler.planning.planner import Policy, plan
+from reconciler.state import codec
+from reconciler.state.model import Outcome, Result, State, Target
+from reconciler.state.transitions import fold
 
 SEED: Final = 20_261_123
 LINEAGE: Final = "7d9f0c8e-2b41-4c5a-9a37-0f6f5d1c2e43"
@@ -122,7 +123,7 @@ def open_state(interactions: tuple[Interaction, ...], target: str) -> State:
 
 def keep(state: State, folder: Path) -> None:
     """Write the state where a run in `folder` finds it."""
-    (folder / "reconciler.state.json").write_bytes(b"".join(stateformat.encode(state)))
+    (folder / "reconciler.state.json").write_bytes(b"".join(codec.encode(state)))
 
 
 def make(style: str, files: int, target: str, new: Path, opened: Path) -> None:

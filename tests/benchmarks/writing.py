@@ -18,18 +18,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
-from reconciler import stateformat
-from reconciler.answers import Accepted, Answer
-from reconciler.apply import Options, Shell, apply
-from reconciler.batch import Invocation
 from reconciler.cli.apply import SystemClock
-from reconciler.intent import intend
-from reconciler.model import content_digest, dispatch_body
-from reconciler.pace import Brake
-from reconciler.planner import Policy, plan
-from reconciler.state import State, Target
-from reconciler.statefile import StateFile, read
-from reconciler.stateformat import Prepared
+from reconciler.delivery.answers import Accepted, Answer
+from reconciler.delivery.batch import Invocation
+from reconciler.delivery.executor import Options, Shell, apply
+from reconciler.delivery.intent import intend
+from reconciler.delivery.throttle import Brake
+from reconciler.interaction import content_digest, dispatch_body
+from reconciler.planning.planner import Policy, plan
+from reconciler.state import codec
+from reconciler.state.codec import Prepared
+from reconciler.state.model import State, Target
+from reconciler.state.stores.local import StateFile, read
 from reconciler.times import stamp
 from tests.benchmarks.workload import declared
 
@@ -72,7 +72,7 @@ class Instant:
 @contextmanager
 def counting(written: Written) -> Iterator[None]:
     """Count what is written and synced, and the sizes of the states that are saved."""
-    write, sync, encode = os.pwrite, os.fsync, stateformat.encode
+    write, sync, encode = os.pwrite, os.fsync, codec.encode
 
     def pwrite(descriptor: int, data: bytes, offset: int) -> int:
         count = write(descriptor, data, offset)
@@ -91,7 +91,7 @@ def counting(written: Written) -> Iterator[None]:
     with (
         mock.patch("os.pwrite", pwrite),
         mock.patch("os.fsync", fsync),
-        mock.patch("reconciler.stateformat.encode", encoded),
+        mock.patch("reconciler.state.codec.encode", encoded),
     ):
         yield
 

@@ -27,8 +27,8 @@ from typing import Any, Final
 import reconciler
 import reconciler.cli
 import reconciler.render
-from reconciler import delivery
 from reconciler.cli import main
+from reconciler.delivery import retry
 from tests.crash.effects import Cut, Effects
 from tests.crash.mutants import MUTANTS
 
@@ -52,16 +52,15 @@ def serve() -> None:
 
 def _prepare() -> None:
     """Import all that a run may import, and make ready what is slow to make and the same in each run."""
-    for package in (reconciler, reconciler.cli, reconciler.render):
-        for module in pkgutil.iter_modules(package.__path__):
-            if module.name != "__main__":
-                importlib.import_module(f"{package.__name__}.{module.name}")
+    for module in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
+        if not module.name.startswith(("reconciler.__main__", "reconciler.sandbox")):
+            importlib.import_module(module.name)
     for module_name in ("httpcore", "encodings.idna", "getpass", "http.cookiejar"):
         importlib.import_module(module_name)
     context = ssl.create_default_context()
     for name in ("create_default_context", "SSLContext"):
         setattr(ssl, name, lambda *_arguments, **_named: context)  # the server is on plain HTTP
-    delivery.BACKOFF_BASE = QUICK  # type: ignore[misc]  # waiting protects nobody here
+    retry.BACKOFF_BASE = QUICK  # type: ignore[misc]  # waiting protects nobody here
     _warm_up()
     gc.collect()
     gc.freeze()

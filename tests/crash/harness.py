@@ -16,14 +16,14 @@ from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from reconciler import statefile
+from reconciler.declarations.loader import load
+from reconciler.declarations.validation import Rules
 from reconciler.errors import StateError
-from reconciler.load import load
-from reconciler.model import Interaction, is_once, same_content
+from reconciler.interaction import Interaction, is_once, same_content
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Call
-from reconciler.state import State
-from reconciler.validate import Rules
+from reconciler.state.model import State
+from reconciler.state.stores import local
 from tests.crash.disk import Disk, Files
 from tests.crash.driver import Driver, Event, Job, Run
 from tests.crash.effects import INVOKE, Cut, When
@@ -237,7 +237,7 @@ class Bench:
             where = f"{point.cut.signal} {point}"
             if not run.ran or run.ran[0].code != INTERRUPTED:
                 yield Finding(where, f"it is not the end of an interrupted run: {run.ran}")
-            found = statefile.read(self.folder / STATE)
+            found = local.read(self.folder / STATE)
             if found.left_over:
                 yield Finding(where, "the journal was not folded")
             for link in found.state.pending.values():
@@ -390,7 +390,7 @@ class Bench:
     # -- what is saved ---------------------------------------------------------------------------------------------
 
     def _state(self) -> State:
-        return statefile.read(self.folder / STATE).state
+        return local.read(self.folder / STATE).state
 
     def _saved(self, run: Run, unheard: int) -> Iterator[str]:
         """Compare what reached the server in the killed run with what is on the disk after it.

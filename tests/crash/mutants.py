@@ -15,10 +15,13 @@ from types import SimpleNamespace
 from typing import Any, Final
 from uuid import uuid4
 
-from reconciler import apply, chains, delivery, intent, lock, pace, state, statefile, stateformat
-from reconciler.plan import Step
-from reconciler.state import Kind, Outcome, Result
-from reconciler.statefile import StateFile
+from reconciler.delivery import executor, intent, retry, throttle
+from reconciler.planning import unknown_outcomes
+from reconciler.planning.plan import Step
+from reconciler.state import codec, model, transitions
+from reconciler.state.model import Kind, Outcome, Result
+from reconciler.state.stores import local, lock
+from reconciler.state.stores.local import StateFile
 
 Mutant = Callable[[], None]
 MUTANTS: Final[dict[str, Mutant]] = {}
@@ -43,7 +46,7 @@ def intent_not_saved() -> None:
     real = StateFile.save
     begun: list[bool] = []
 
-    def save(self: StateFile, new: state.State) -> None:
+    def save(self: StateFile, new: model.State) -> None:
         if begun or not new.pending:
             real(self, new)
         else:
@@ -86,13 +89,13 @@ def files_not_fsynced() -> None:
         if S_ISDIR(os.fstat(descriptor).st_mode):
             os.fsync(descriptor)
 
-    _set(statefile, "_sync", sync)
+    _set(local, "_sync", sync)
 
 
 @mutant
 def folder_not_fsynced() -> None:
     """Fsync files only, no folders."""
-    _set(statefile, "_sync_folder", lambda _folder: None)
+    _set(local, "_sync_folder", lambda _folder: None)
 
 
 @mutant
@@ -100,8 +103,8 @@ def journal_removed_first() -> None:
     """Remove the journal before the state that holds its outcomes is saved."""
     real = StateFile.save
 
-    def save(self: StateFile, new: state.State) -> None:
-        statefile.journal_path(self.path).unlink(missing_ok=True)
+    def save(self: StateFile, new: model.State) -> None:
+        local.journal_path(self.path).unlink(missing_ok=True)
         real(self, new)
 
     _set(StateFile, "save", save)
@@ -111,10 +114,10 @@ def journal_removed_first() -> None:
 def state_written_in_place() -> None:
     """Overwrite the state where it stands, instead of replacing it by a whole new file."""
 
-    def save(self: StateFile, new: state.State) -> None:
-        statefile._write(self.path, stateformat.encode(new))
-        statefile.journal_path(self.path).unlink(missing_ok=True)
-        statefile._sync_folder(self.path.parent)
+    def save(self: StateFile, new: model.State) -> None:
+        local._write(self.path, codec.encode(new))
+        local.journal_path(self.path).unlink(missing_ok=True)
+        local._sync_folder(self.path.parent)
         self._good = 0
 
     _set(StateFile, "save", save)
@@ -126,26 +129,26 @@ def state_written_in_place() -> None:
 @mutant
 def refusal_settles() -> None:
     """Take a 400 after an unknown outcome as a definite failure."""
-    real = delivery._refused
+    real = retry._refused
 
-    def refused(reason: str, invocation: Any, history: delivery.History) -> delivery.Decision:
+    def refused(reason: str, invocation: Any, history: retry.History) -> retry.Decision:
         return real(reason, invocation, replace(history, unknown=False))
 
-    _set(delivery, "_refused", refused)
+    _set(retry, "_refused", refused)
 
 
 @mutant
 def unknown_marked_unsent() -> None:
     """Mark as unsent what can't be settled, though an earlier try may have been processed."""
-    real = delivery._unsent
-    _set(delivery, "_unsent", lambda invocation, history: real(invocation, replace(history, unknown=False)))
+    real = retry._unsent
+    _set(retry, "_unsent", lambda invocation, history: real(invocation, replace(history, unknown=False)))
 
 
 @mutant
 def unsent_not_cleared() -> None:
     """Leave the mark `unsent` in the intent of the run that does send it."""
 
-    def change(link: state.Pending, known: state.Pending | None) -> state.Pending:
+    def change(link: model.Pending, known: model.Pending | None) -> model.Pending:
         return link._replace(unsent=known.unsent if known else False)
 
     _link_with(change)
@@ -154,31 +157,31 @@ def unsent_not_cleared() -> None:
 @mutant
 def failure_of_resend_is_definite() -> None:
     """Take a resend that is answered as failed as if its first copy had failed."""
-    real = state.Draft.settle
+    real = transitions.Draft.settle
 
     def settle(self: Any, outcome: Outcome, at: str) -> None:
         real(self, outcome._replace(resent=False), at)
 
-    _set(state.Draft, "settle", settle)
+    _set(transitions.Draft, "settle", settle)
 
 
 # -- burn and chains ---------------------------------------------------------------------------------------------
 
 
 def _settle_with(change: Callable[[Step], Step | None]) -> None:
-    real = chains._settling
+    real = unknown_outcomes._settling
 
     def settling(*arguments: Any) -> Iterator[Step]:
         return (changed for step in real(*arguments) if (changed := change(step)) is not None)
 
-    _set(chains, "_settling", settling)
+    _set(unknown_outcomes, "_settling", settling)
 
 
-def _link_with(change: Callable[[state.Pending, state.Pending | None], state.Pending]) -> None:
+def _link_with(change: Callable[[model.Pending, model.Pending | None], model.Pending]) -> None:
     real = intent._link
 
-    def link(*arguments: Any) -> state.Pending:
-        known = next((one for one in arguments if isinstance(one, state.Pending)), None)
+    def link(*arguments: Any) -> model.Pending:
+        known = next((one for one in arguments if isinstance(one, model.Pending)), None)
         return change(real(*arguments), known)
 
     _set(intent, "_link", link)
@@ -212,14 +215,14 @@ def chain_sent_at_once() -> None:
     def advance(self: Any, _requests: Any) -> None:
         self._chains = ()
 
-    _set(apply._Courier, "_heads", heads)
-    _set(apply._Courier, "_advance", advance)
+    _set(executor._Courier, "_heads", heads)
+    _set(executor._Courier, "_advance", advance)
 
 
 @mutant
 def outcome_journaled_late() -> None:
     """Send the next link before the outcome of the one before it is in the journal."""
-    real, mark_unsent = StateFile.append, apply._Courier._mark_unsent
+    real, mark_unsent = StateFile.append, executor._Courier._mark_unsent
     waiting: list[tuple[StateFile, Any]] = []
 
     def end(self: Any) -> None:
@@ -228,19 +231,19 @@ def outcome_journaled_late() -> None:
         mark_unsent(self)
 
     _set(StateFile, "append", lambda store, record: waiting.append((store, record)))
-    _set(apply._Courier, "_mark_unsent", end)
+    _set(executor._Courier, "_mark_unsent", end)
 
 
 @mutant
 def chain_goes_on_after_failed_release() -> None:
     """Send the dispatch of a replace though its release failed."""
-    real = apply._Courier._advance
+    real = executor._Courier._advance
 
     def advance(self: Any, requests: Any) -> None:
         self.results = dict.fromkeys(self.results, Result.SUCCEEDED)
         real(self, requests)
 
-    _set(apply._Courier, "_advance", advance)
+    _set(executor._Courier, "_advance", advance)
 
 
 @mutant
@@ -282,16 +285,16 @@ def no_lock() -> None:
 def calls_in_flight_abandoned() -> None:
     """Stop at an interrupt without waiting for the answers of calls in flight."""
     queues: list[queue.SimpleQueue[Any]] = []
-    real = pace.Brake.interrupt
+    real = throttle.Brake.interrupt
 
     def make() -> queue.SimpleQueue[Any]:
         queues.append(queue.SimpleQueue())
         return queues[-1]
 
-    def interrupt(self: pace.Brake) -> None:
+    def interrupt(self: throttle.Brake) -> None:
         real(self)
         if queues:
-            queues[-1].put(apply._Delivered(()))  # of what is awaited, that nothing came of it
+            queues[-1].put(executor._Delivered(()))  # of what is awaited, that nothing came of it
 
-    _set(pace.Brake, "interrupt", interrupt)
-    _set(apply, "queue", SimpleNamespace(SimpleQueue=make, Empty=queue.Empty))
+    _set(throttle.Brake, "interrupt", interrupt)
+    _set(executor, "queue", SimpleNamespace(SimpleQueue=make, Empty=queue.Empty))

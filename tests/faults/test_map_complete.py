@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.answers import (
+from reconciler.delivery.answers import (
     Accepted,
     Answer,
     NotProcessed,
@@ -25,9 +25,11 @@ from reconciler.answers import (
     read_answer,
     seconds,
 )
-from reconciler.batch import Invocation, Request
-from reconciler.client import NEVER_SENT, AccessToken, Client, ClientCredentials, read_exception
-from reconciler.state import Kind
+from reconciler.delivery.batch import Invocation, Request
+from reconciler.delivery.client import Client
+from reconciler.delivery.connection import NEVER_SENT, read_exception
+from reconciler.delivery.tokens import AccessToken, ClientCredentials
+from reconciler.state.model import Kind
 
 ONE = Invocation.of(None, (Request("id-1", "A", Kind.DISPATCH, None, b'{"action":"dispatch","externalid":"A"}'),))
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

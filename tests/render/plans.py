@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 
 from reconciler.errors import Problem
-from reconciler.guard import Approvals, Limits, refusals
-from reconciler.model import Interaction, OnChange, Place, content_digest, dispatch_body, packed, public_fields
-from reconciler.planfile import SavedPlan
-from reconciler.planner import Policy, plan
-from reconciler.state import Failed, Kind, Open, Pending, State, Target
+from reconciler.interaction import Interaction, OnChange, Place, content_digest, dispatch_body, packed, public_fields
+from reconciler.planning.guards import Approvals, Limits, refusals
+from reconciler.planning.planner import Policy, plan
+from reconciler.planning.saved_plan import SavedPlan
+from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 
 TARGET = Target("https://emea.api.newvoicemedia.com", "prod-uk")
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)

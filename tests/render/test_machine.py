@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import Problem
-from reconciler.guard import Approvals, Limits, refusals
-from reconciler.plan import Action
-from reconciler.planner import Policy, plan
+from reconciler.planning.guards import Approvals, Limits, refusals
+from reconciler.planning.plan import Action
+from reconciler.planning.planner import Policy, plan
 from reconciler.render.machine import plan_json, problems_json
-from reconciler.state import State
+from reconciler.state.model import State
 from tests.golden import assert_golden
 from tests.known import LINEAGE, NOW, interaction, opened
 from tests.render import plans

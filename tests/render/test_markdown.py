@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.plan import Action
-from reconciler.planfile import SavedPlan, decode, encode, fingerprint
-from reconciler.render.escape import visible
-from reconciler.render.gfm import code, prose, size
+from reconciler.delivery.report import Report
+from reconciler.escape import visible
+from reconciler.planning.plan import Action
+from reconciler.planning.saved_plan import SavedPlan, decode, encode, fingerprint
 from reconciler.render.links import Links
-from reconciler.render.markdown import LIMIT, SMALLEST, marker, plan_markdown
-from reconciler.render.report_markdown import report_markdown, stale_markdown
-from reconciler.report import Report
-from reconciler.state import Kind, State
+from reconciler.render.markdown.gfm import code, prose, size
+from reconciler.render.markdown.plan import LIMIT, SMALLEST, marker, plan_markdown
+from reconciler.render.markdown.report import report_markdown, stale_markdown
+from reconciler.state.model import Kind, State
 from tests.golden import assert_golden
 from tests.render import plans
 from tests.render.gfm import Shown, shown

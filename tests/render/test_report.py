@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.delivery import NO_REASON
+from reconciler.delivery.report import Report
+from reconciler.delivery.retry import NO_REASON
 from reconciler.errors import ExitCode
 from reconciler.render.report import report_text
-from reconciler.report import Report
-from reconciler.state import Failed, Kind, Pending
+from reconciler.state.model import Failed, Kind, Pending
 from tests.golden import assert_golden
 from tests.known import failed, interaction, opened, pending, state
 from tests.render.plans import HOSTILE

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model import Interaction, Place
+from reconciler.interaction import Interaction, Place
 from reconciler.render.machine import to_json
 from reconciler.render.story import listing_object, listing_text, story_object, story_text
-from reconciler.state import Kind, State
+from reconciler.state.model import Kind, State
 from tests.golden import assert_golden
 from tests.known import LINEAGE, failed, interaction, opened, pending, state
 from tests.render.plans import HOSTILE

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.guard import Approvals, Limits, refusals
-from reconciler.model import Interaction, OnChange, Place
-from reconciler.plan import Action, Plan, Reason
-from reconciler.planfile import SavedPlan
-from reconciler.planner import Policy, plan
+from reconciler.interaction import Interaction, OnChange, Place
+from reconciler.planning.guards import Approvals, Limits, refusals
+from reconciler.planning.plan import Action, Plan, Reason
+from reconciler.planning.planner import Policy, plan
+from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.text import columns, plan_text
-from reconciler.state import Kind, State, Target
+from reconciler.state.model import Kind, State, Target
 from tests.golden import assert_golden
 from tests.known import LINEAGE, NOW, failed, interaction, opened, pending
 from tests.render import plans

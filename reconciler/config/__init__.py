@@ -1,0 +1,1 @@
+"""The settings of a run, from flags, environment, file and defaults. May import yamlfile."""

@@ -1,0 +1,82 @@
+"""What `linkeddata` items must hold, by their type.
+
+Pure. Its checks are made before defaults are merged: a list replaces a list whole.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any, Final, Protocol
+
+from reconciler.declarations.messages import suggestion, where
+from reconciler.yamlfile.document import Path
+
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "clid": (),
+    "url": (),
+    "name": (),
+    "mediatype": (),
+    "interactionproperty": ("key",),
+    "object": ("owner", "key"),
+}
+"""The known types, and the fields that each needs besides `value`."""
+
+_DANGEROUS: Final = frozenset({"javascript", "data", "vbscript", "file"})
+_NAME: Final = re.compile(r"[A-Za-z_-]{1,40}").fullmatch
+_SAFE: Final = ("https://", "http://")
+
+
+class Report(Protocol):
+    """Takes a problem at a path of the document."""
+
+    def __call__(self, path: Path, code: str, message: str, hint: str = "", *, warning: bool = False) -> None: ...  # noqa: D102 - said above
+
+
+def check_linkeddata(
+    items: list[Any], path: Path, allowed: frozenset[str], broken: frozenset[Path], report: Report
+) -> None:
+    """Report what is wrong with the items at `path`; `broken` ones have the wrong shape and are left out."""
+    for index, item in enumerate(items):
+        if broken and (*path, index) in broken:
+            continue
+        kind = item["type"]
+        needs = NEEDS.get(kind)
+        if needs is None:
+            if kind not in allowed:
+                _unknown_type((*path, index, "type"), kind, allowed, report)
+        elif needs:
+            _needed((*path, index), item, needs, report)
+        elif kind == "url" and not item["value"].startswith(_SAFE) and scheme(item["value"]) in _DANGEROUS:
+            _dangerous((*path, index, "value"), item["value"], report)
+
+
+def scheme(url: str) -> str:
+    """Return the scheme as a browser reads it: white space, control and invisible characters left out, lower case."""
+    head = url.partition(":")[0] if ":" in url else ""
+    kept = (c for c in head if c > " " and unicodedata.category(c)[0] not in "CZ")
+    return "".join(kept).lower()
+
+
+def _unknown_type(path: Path, kind: str, allowed: frozenset[str], report: Report) -> None:
+    known = sorted({*NEEDS, *allowed})
+    close = suggestion(kind, known)
+    # What doesn't look like a type may be a value that slipped in here: it isn't shown.
+    named = close is not None or _NAME(kind)
+    message = f"{where(path)} '{kind}' is not known" if named else f"{where(path)} is not known"
+    hint = f"did you mean '{close}'?" if close else f"known types: {', '.join(known)}"
+    report(path, "unknown-type", message, f"{hint}\nto allow another, add it to `linkeddata_types` in reconciler.yaml")
+
+
+def _needed(path: Path, item: dict[str, Any], needs: tuple[str, ...], report: Report) -> None:
+    for name in needs:
+        if name not in item:
+            report(path, "missing-field", f"{where(path)} has no '{name}', which type {item['type']} needs")
+    if item["type"] == "interactionproperty" and " " in item.get("key", ""):
+        message = f"{where(path)}.key holds spaces: the API doesn't guarantee that such a data source name works"
+        report((*path, "key"), "key-with-spaces", message, warning=True)
+
+
+def _dangerous(path: Path, url: str, report: Report) -> None:
+    message = f"{where(path)} is a {scheme(url)}: address, which an agent's browser would run or open"
+    report(path, "dangerous-url", message, "use an https: address")

@@ -1,0 +1,219 @@
+"""What pydantic found wrong with a document's shape, in our words: place, stable code, message, hint.
+
+Pure. A sensitive value is never shown: neither in a message nor, unmasked, in a hint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any, Final
+
+from reconciler.errors import Problem
+from reconciler.escape import visible
+from reconciler.yamlfile.document import Document, Path
+from reconciler.yamlfile.scalars import describe
+
+_DOCUMENT: Final = ("provider", "defaults", "interactions")
+_DEFAULTS: Final = ("provider", "route", "linkeddata", "routingdata", "lifecycle")
+_INTERACTION: Final = ("externalid", "once", *_DEFAULTS)
+_LINKEDDATA: Final = ("type", "label", "owner", "key", "value")
+_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "": _DOCUMENT,
+    "interactions": _INTERACTION,
+    "defaults": _DEFAULTS,
+    "linkeddata": _LINKEDDATA,
+    "routingdata": ("interactiontype", "personalqueue", "skills"),
+    "personalqueue": ("agent", "loggedintimeout", "loggedouttimeout"),
+    "skills": ("name", "expiryafter"),
+    "lifecycle": ("prevent_release", "on_change"),
+}
+_CHOICES: Final = {"interactiontype": ("live", "nonlive", "chat"), "on_change": ("replace", "keep", "again")}
+_HOME: Final = {
+    "interactiontype": "routingdata",
+    "personalqueue": "routingdata",
+    "skills": "routingdata",
+    "agent": "routingdata.personalqueue",
+    "loggedintimeout": "routingdata.personalqueue",
+    "loggedouttimeout": "routingdata.personalqueue",
+    "prevent_release": "lifecycle",
+    "on_change": "lifecycle",
+}
+_EXPECTED: Final = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+}
+_TYPES: Final = frozenset({"clid", "url", "name", "mediatype", "interactionproperty", "object"})
+_SHOWN: Final = 40
+
+
+def translated(
+    document: Document, name: str, sensitive: frozenset[str], found: Iterable[tuple[str, Path]]
+) -> list[Problem]:
+    """Return a problem for each of pydantic's errors, given as its type and where it is."""
+    translator = _Translator(document, name, sensitive)
+    return [problem for kind, path in found if (problem := translator.problem(kind, path)) is not None]
+
+
+def where(path: Path) -> str:
+    """Return a path as the messages name it, from its interaction or its defaults on: `linkeddata[1].value`."""
+    if path[:1] == ("interactions",) and len(path) > 2:  # noqa: PLR2004 - the list, an index, a field
+        path = path[2:]
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{visible(part)}" for part in path)
+    return text.lstrip(".") or "the document"
+
+
+def problem_at(document: Document, name: str, path: Path, text: tuple[str, str, str], *, key: bool = False) -> Problem:
+    """Return a problem at the value (or key) at `path`; `text` is its code, message and hint."""
+    mark = document.mark(path, key=key)
+    return Problem(name, mark.line + 1, mark.column + 1, *text)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant."""
+    # Long words are compared slowly, and are no typing mistakes.
+    matches = get_close_matches(word.lower(), known, n=1, cutoff=0.7) if len(word) <= _SHOWN else []
+    return matches[0] if matches else None
+
+
+def shown(text: str) -> str:
+    """Return a name from a file as messages show it: escaped, and not endless."""
+    return visible(text) if len(text) <= 2 * _SHOWN else visible(text[: 2 * _SHOWN]) + "…"
+
+
+class _Translator:
+    """Translates the errors of one document."""
+
+    def __init__(self, document: Document, name: str, sensitive: frozenset[str]) -> None:
+        self._document, self._name, self._sensitive = document, name, sensitive
+
+    def problem(self, kind: str, path: Path) -> Problem | None:
+        if kind == "missing":
+            text = self._missing(path)
+        elif kind == "extra_forbidden":
+            text = self._extra(path)
+        else:
+            text = self._wrong(kind, path)
+        return problem_at(self._document, self._name, path, text, key=kind == "extra_forbidden") if text else None
+
+    def _missing(self, path: Path) -> tuple[str, str, str] | None:
+        if path != ("interactions",):
+            return ("missing-field", f"{where(path[:-1])} has no '{path[-1]}'", "")
+        document = self._document.value
+        if "requests" in document:
+            return None  # an API body: reported as such
+        hint = "write `interactions: []` if there are none"
+        if not document.keys().isdisjoint(_INTERACTION[:2]) or "route" in document:
+            hint = "put each interaction into the list `interactions:`"
+        return ("missing-field", "the document has no 'interactions'", hint)
+
+    def _extra(self, path: Path) -> tuple[str, str, str]:
+        field, container = str(path[-1]), _container(path)
+        if container in {"interactions", "defaults"} and field in _REFUSED:
+            return _REFUSED[field]
+        if container == "defaults" and field in {"externalid", "once"}:
+            hint = "an identity is one interaction's own: move it there"
+            return ("identity-in-defaults", f"'{field}' can't stand in defaults", hint)
+        if container == "" and field == "requests":
+            return _API_BODY
+        close = suggestion(field, _FIELDS.get(container, ()))
+        # In a sensitive item an unknown field may be its value, slipped: it isn't shown.
+        named = close is not None or not self._is_sensitive(path)
+        message = (
+            f"unknown field '{shown(field)}'" if named else "unknown field (not shown: it may be a sensitive value)"
+        )
+        return ("unknown-field", f"{message} in {where(path[:-1])}", _field_hint(field, container, close))
+
+    def _wrong(self, kind: str, path: Path) -> tuple[str, str, str]:
+        value, subject = self._document.at(path), where(path)
+        if kind == "string_too_short":
+            return ("empty", f"{subject} is empty", "")
+        if kind in {"greater_than_equal", "less_than_equal"}:
+            return ("out-of-range", f"{subject} must be from 0 to 2147483647", "")
+        if kind == "literal_error":
+            return self._choice(path, value)
+        if kind == "string_unicode":
+            return ("surrogate", f"{subject} holds half a surrogate pair, which is no character", "")
+        expected = _EXPECTED.get(kind, "something else")
+        message = f"{subject} must be {expected}, this is {describe(value)}"
+        if expected == "a string" and (text := self._document.text(path)):
+            return ("unquoted", message, f"write it in quotes: {self._quoted(path, text)}")
+        return ("wrong-type", message, _type_hint(expected, value))
+
+    def _choice(self, path: Path, value: Any) -> tuple[str, str, str]:
+        choices = _CHOICES[str(path[-1])]
+        message = f"{where(path)} must be {', '.join(choices[:-1])} or {choices[-1]}"
+        if not isinstance(value, str):
+            return ("wrong-type", f"{message}, this is {describe(value)}", "")
+        close = suggestion(value, choices)
+        return ("unknown-value", message, f"did you mean '{close}'?" if close else "")
+
+    def _quoted(self, path: Path, text: str) -> str:
+        if path[-1] in {"value", "type"} and self._is_sensitive(path):
+            return f'"{masked(text)}"'
+        return f'"{text}"' if len(text) <= _SHOWN else f'"{text[:_SHOWN]}…"'
+
+    def _is_sensitive(self, path: Path) -> bool:
+        """Whether the path is in a `linkeddata` item whose value is sensitive, or may be for all that can be told."""
+        if "linkeddata" not in path:
+            return False
+        item = self._document.at(path[: path.index("linkeddata") + 2])
+        if not isinstance(item, dict) or not isinstance(item.get("type"), str):
+            return True
+        return _may_be_sensitive(item["type"], self._sensitive)
+
+
+def masked(text: str) -> str:
+    """Return the first two characters, and a dot for each further one."""
+    return text[:2] + "•" * min(len(text) - 2, _SHOWN)
+
+
+def _may_be_sensitive(kind: str, sensitive: frozenset[str]) -> bool:
+    # The item is wrong somewhere, so its key may be too: one sensitive key makes the type sensitive here.
+    return kind not in _TYPES or kind in sensitive or any(name.startswith(f"{kind}:") for name in sensitive)
+
+
+def _container(path: Path) -> str:
+    names = [part for part in path[:-1] if isinstance(part, str)]
+    return names[-1] if names else ""
+
+
+def _field_hint(field: str, container: str, close: str | None) -> str:
+    if close:
+        return f"did you mean '{close}'?"
+    if container in {"interactions", "defaults"} and field in _HOME:
+        return f"it belongs under `{_HOME[field]}`"
+    if container == "" and field in _INTERACTION:
+        return "it belongs to an interaction, or under `defaults`"
+    return f"known fields: {', '.join(_FIELDS.get(container, ()))}"
+
+
+def _type_hint(expected: str, value: object) -> str:
+    if expected == "a list" and isinstance(value, dict):
+        return "start each item with `- `"
+    if expected in {"an integer", "true or false"} and isinstance(value, str):
+        return "write it without quotes"
+    return ""
+
+
+_REFUSED: Final = {
+    "action": (
+        "action",
+        "'action' is not declared: an interaction that is declared is dispatched",
+        "remove this line; to release an interaction, remove its declaration",
+    ),
+    "requestid": (
+        "requestid",
+        "'requestid' is not declared: each request gets its own when it is sent",
+        "remove this line; `externalid` is what identifies the interaction",
+    ),
+}
+_API_BODY: Final = (
+    "api-body",
+    "this is a request body of the API, not a declaration",
+    "rename `requests` to `interactions`, and remove each `action` and `requestid`",
+)

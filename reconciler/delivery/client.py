@@ -1,0 +1,88 @@
+"""The API over HTTP: the only user of httpx, and the one seam where its exceptions become answers.
+
+Calls, headers and hosts are the API's documented ones [S] [D]; redirects are never followed, TLS is always verified.
+What is said of a call holds no credentials, whatever the API or the library says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+
+from reconciler.delivery.answers import Accepted, Answer, read_answer
+from reconciler.delivery.batch import Invocation
+from reconciler.delivery.connection import ConnectionPool, Response, read_exception
+from reconciler.delivery.redaction import hide
+from reconciler.delivery.tokens import Credentials, NoToken, Tokens
+
+ACCEPT: Final = "application/vnd.newvoicemedia.v1+json"
+
+
+class Client:
+    """Sends Invocations; may be used from several threads at once.
+
+    `timeout` is in seconds, for each call as a whole. The token is kept until shortly before it expires.
+    """
+
+    def __init__(  # each is independent, and named by its callers
+        self,
+        base_url: str,
+        token_url: str | None,
+        credentials: Credentials,
+        *,
+        timeout: float = 30.0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._invoke_url = f"{base_url}/interactions/invoke"
+        self._credentials = credentials
+        self._tokens = Tokens(token_url, credentials, self._post, monotonic)
+        self._lines = ConnectionPool((base_url, token_url or base_url), timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._lines.close()
+
+    def invoke(self, invocation: Invocation) -> Answer:
+        """Send the Invocation, with a new token once if the one used is refused, and return what the answer proves."""
+        token = ""
+        try:
+            token = self._tokens.current()
+            answer, status = self._invoke(invocation, token)
+            if status == httpx.codes.UNAUTHORIZED and self._tokens.renewable:
+                self._tokens.discard(token)
+                token = self._tokens.current()
+                answer, _ = self._invoke(invocation, token)
+        except NoToken as no_token:
+            answer = no_token.answer
+        return self._without_credentials(answer, token)
+
+    def _without_credentials(self, answer: Answer, token: str) -> Answer:
+        if isinstance(answer, Accepted):
+            return answer
+        known = (getattr(self._credentials, name, "") for name in ("client_id", "client_secret"))
+        return replace(answer, reason=hide(answer.reason, filter(None, (token, *known))))
+
+    def _invoke(self, invocation: Invocation, token: str) -> tuple[Answer, int]:
+        headers = {"Authorization": f"Bearer {token}", "Accept": ACCEPT, "Content-Type": "application/json"}
+        try:
+            response = self._post(self._invoke_url, headers, invocation.body)
+        except Exception as error:  # noqa: BLE001  # the seam: whatever it is, it proves this much and no more
+            return read_exception(error), 0
+        answer = read_answer(
+            response.status, response.retry_after, response.body, invocation.requestids, datetime.now(UTC)
+        )
+        return answer, response.status
+
+    def _post(self, url: str, headers: dict[str, str], body: bytes) -> Response:
+        with self._lines.taken() as line:
+            return line.post(url, headers, body)

@@ -1,0 +1,105 @@
+"""Sensitive values taken out of what the API said, before it is shown or stored.
+
+Pure. The API may echo what it was sent, in its own encoding; the values of sensitive `linkeddata` go nowhere but
+into the request.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+import orjson
+
+from reconciler.delivery.batch import Invocation
+from reconciler.delivery.retry import NO_REASON
+from reconciler.interaction import is_sensitive
+from reconciler.state.model import Outcome
+
+HIDDEN: Final = "(sensitive)"
+LONGEST: Final = 300
+_READ: Final = 20_000
+_PHONE: Final = re.compile(r"[0-9+(). /-]*")
+_SIGNIFICANT: Final = 9
+_SHORT: Final = 4
+_LONG: Final = 100
+
+
+def hide(text: str, values: Iterable[str]) -> str:
+    """Return the text without the values, in whatever usual encoding and letter case they stand there.
+
+    A value of less than four characters counts only where it stands by itself.
+    """
+    lowered = text.lower()
+    # No spelling is shorter than the value with its white space folded, but for a phone number's.
+    likely = [value for value in values if len(" ".join(value.split())) <= max(len(text), _LONG)]
+    found = {spelling for value in likely for spelling in _spellings(value) if spelling.lower() in lowered}
+    if not found:
+        return text
+    longest_first = sorted(found, key=len, reverse=True)
+    return re.sub("|".join(map(_pattern, longest_first)), HIDDEN, text, flags=re.IGNORECASE)
+
+
+def _pattern(spelling: str) -> str:
+    return re.escape(spelling) if len(spelling) >= _SHORT else rf"(?<!\w){re.escape(spelling)}(?!\w)"
+
+
+def _spellings(value: str) -> Iterator[str]:
+    escaped = orjson.dumps(value).decode()[1:-1]
+    ascii_escaped = json.dumps(value)[1:-1]
+    encoded = (
+        value,
+        escaped,
+        ascii_escaped,
+        ascii_escaped.replace("/", "\\/"),
+        orjson.dumps(escaped).decode()[1:-1],
+        json.dumps(ascii_escaped)[1:-1],
+        repr(value)[1:-1],
+        html.escape(value),
+        quote(value),
+        quote(value, safe=""),
+        quote_plus(value),
+    )
+    for spelling in encoded:
+        # Messages come with their white space folded.
+        yield from (spelling, " ".join(spelling.split()))
+    digits = "".join(filter(str.isdigit, value))
+    if len(digits) >= _SIGNIFICANT and _PHONE.fullmatch(value):
+        # The API may write a phone number its own way: without the plus, or as dialled inside the country.
+        yield from (digits, digits[-_SIGNIFICANT:])
+
+
+class Scrubber:
+    """Knows the sensitive values of one Invocation; looks them up only when there is something to clean."""
+
+    def __init__(self, invocation: Invocation, sensitive: frozenset[str]) -> None:
+        self._invocation = invocation
+        self._sensitive = sensitive
+
+    def clean(self, text: str) -> str:
+        """Return the text without any sensitive value of the Invocation in its usual encodings, and not too long."""
+        if not text or text == NO_REASON:
+            return text
+        values = set(self._values())
+        clean = hide(text[:_READ], values)
+        if len(text) > _READ:
+            # Half a value at the cut was not found: as much as the longest spelling goes as well.
+            clean = clean[: -max((len(spelling) for value in values for spelling in _spellings(value)), default=1)]
+        return clean if len(clean) <= LONGEST else clean[: LONGEST - 1] + "…"
+
+    def clean_outcomes(self, outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+        """Return the outcomes with clean reasons."""
+        cleaned = {reason: self.clean(reason) for reason in {outcome.reason for outcome in outcomes}}
+        if all(reason == clean for reason, clean in cleaned.items()):
+            return outcomes
+        return tuple(outcome._replace(reason=cleaned[outcome.reason]) for outcome in outcomes)
+
+    def _values(self) -> Iterator[str]:
+        for request in self._invocation.requests:
+            for item in orjson.loads(request.body).get("linkeddata", ()):
+                if is_sensitive(item, self._sensitive) and item["value"].strip():
+                    yield item["value"]

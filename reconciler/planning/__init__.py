@@ -1,0 +1,1 @@
+"""Declared interactions and a state to a plan: pure. May import state and interaction."""

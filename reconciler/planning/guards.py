@@ -1,0 +1,120 @@
+"""What a plan may not do unasked: the limits, and the exact override for each.
+
+Pure. A refusal shows its numbers; an approval permits its count and no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from reconciler.interaction import is_once
+from reconciler.planning.plan import Action, Change, Plan
+
+ALWAYS_ALLOWED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The configured limits; None is no limit."""
+
+    max_release_percent: int = 30
+    max_releases: int | None = None
+    max_dispatches: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """What was approved for this plan: so many releases or dispatches, and that nothing at all is declared."""
+
+    releases: int | None = None
+    dispatches: int | None = None
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A guard that stands against the plan.
+
+    `code` is stable; `override` is the exact flag, `hint` the way on without.
+    """
+
+    code: str
+    message: str
+    override: str = ""
+    hint: str = ""
+
+
+def refusals(plan: Plan, limits: Limits, approvals: Approvals) -> tuple[Refusal, ...]:
+    """Return every guard that stands against the plan; none means it may be applied."""
+    found = (
+        _nothing_declared(plan, approvals),
+        _releases(plan, limits, approvals),
+        _dispatches(plan, limits, approvals),
+    )
+    return (*(refusal for refusal in found if refusal), *_prevented(plan))
+
+
+def _nothing_declared(plan: Plan, approvals: Approvals) -> Refusal | None:
+    if plan.declared or not plan.releasable or approvals.empty:
+        return None
+    return Refusal(
+        "nothing-declared",
+        f"nothing at all is declared, while {_count(plan.releasable, 'interaction is', 'interactions are')} open",
+        "--allow-empty",
+    )
+
+
+def _releases(plan: Plan, limits: Limits, approvals: Approvals) -> Refusal | None:
+    releases = sum(change.releases and not is_once(change.address) for change in plan.changes)
+    if approvals.releases is not None and releases <= approvals.releases:
+        return None
+    override = f"--allow-releases {releases}"
+    if limits.max_releases is not None and releases > limits.max_releases:
+        return Refusal("max-releases", f"{releases} to release, more than max_releases {limits.max_releases}", override)
+    # An explicit number always binds; the percentage allows a few, so that small sets can be worked with.
+    too_many = releases * 100 > limits.max_release_percent * plan.releasable and releases > ALWAYS_ALLOWED
+    if not too_many or limits.max_release_percent >= 100:  # noqa: PLR2004
+        return None
+    share = 100 * releases / plan.releasable if plan.releasable else 100
+    return Refusal(
+        "max-release-percent",
+        f"{releases} of {plan.releasable} open interactions to release ({share:.0f} %), "
+        f"more than max_release_percent {limits.max_release_percent}",
+        override,
+    )
+
+
+def _dispatches(plan: Plan, limits: Limits, approvals: Approvals) -> Refusal | None:
+    dispatches = sum(change.dispatches for change in plan.changes)
+    if approvals.dispatches is not None and dispatches <= approvals.dispatches:
+        return None
+    if limits.max_dispatches is None or dispatches <= limits.max_dispatches:
+        return None
+    return Refusal(
+        "max-dispatches",
+        f"{dispatches} to dispatch, more than max_dispatches {limits.max_dispatches}",
+        f"--allow-dispatches {dispatches}",
+    )
+
+
+def _prevented(plan: Plan) -> list[Refusal]:
+    return [
+        Refusal(
+            "prevent-release",
+            f"{change.address} would be released, but its lifecycle says prevent_release ({change.place})",
+            hint="To allow it, declare it with prevent_release: false, apply that, and only then remove or change it.",
+        )
+        for change in plan.changes
+        if change.releases and _is_prevented(change)
+    ]
+
+
+def _is_prevented(change: Change) -> bool:
+    """Whether it must not be released: a present declaration's own word counts, else what the state holds."""
+    side = change.after or change.before
+    return side is not None and side.prevent_release and change.action is not Action.HOLD
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,303 @@
+"""The comparison of what is declared with what is known: `plan(desired, state, policy, now) -> Plan`.
+
+Pure. Addresses are compared one by one; the tables in tests/planner/ show each case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import orjson
+
+from reconciler.interaction import (
+    Interaction,
+    Json,
+    OnChange,
+    canonical,
+    content_digest,
+    dispatch_body,
+    is_once,
+    is_sensitive,
+    packed,
+    public_fields,
+    same_content,
+)
+from reconciler.planning import diff
+from reconciler.planning.plan import Action, Change, Plan, Reason, Side, Step
+from reconciler.planning.unknown_outcomes import Links, needs_settling, reuse_unsent, settle, why_held
+from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
+
+Failures = list[tuple[str, Failed]]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the configuration decides about planning (docs/configuration.md)."""
+
+    sensitive: frozenset[str] = frozenset({"clid", "interactionproperty"})
+    release_attempts: int = 3
+    hold_unknown: bool = False
+    resend_within: timedelta = timedelta(hours=24)
+
+
+class _Case(NamedTuple):
+    """All that is known of one address."""
+
+    address: str
+    wanted: Interaction | None
+    opened: Open | None
+    links: Links
+    failures: Failures
+
+
+def plan(
+    desired: Iterable[Interaction], state: State, policy: Policy, now: datetime, target: Target | None = None
+) -> Plan:
+    """Return what brings the state to what is desired; addresses in `desired` are unique.
+
+    `now` decides only whether an unknown outcome is too old to be resent.
+    """
+    declared = {interaction.address: interaction for interaction in desired}
+    chains, failures = state.chains(), state.failures()
+    changes: list[Change] = []
+    unchanged = 0
+    for address in sorted(declared.keys() | state.interactions.keys() | chains.keys() | failures.keys()):
+        wanted, opened = declared.get(address), state.interactions.get(address)
+        case = _Case(address, wanted, opened, chains.get(address, ()), failures.get(address, []))
+        change = _change(case, policy, now)
+        if change is not None:
+            changes.append(change)
+        unchanged += opened is not None and (change is None or change.action is Action.RECORD)
+    return Plan(
+        target=target or state.target,
+        lineage=state.lineage,
+        serial=state.serial,
+        changes=tuple(changes),
+        declared=len(declared),
+        open=len(state.interactions),
+        releasable=_releasable(state, chains, failures),
+        unchanged=unchanged,
+    )
+
+
+def _releasable(state: State, chains: Mapping[str, Links], failures: Mapping[str, Failures]) -> int:
+    maybe = {address for address, links in chains.items() if needs_settling(links)}
+    maybe |= {address for address, entries in failures.items() if _maybe_open(entries)}
+    return sum(not is_once(address) for address in state.interactions.keys() | maybe)
+
+
+def _change(case: _Case, policy: Policy, now: datetime) -> Change | None:
+    if needs_settling(case.links):
+        return _unknown(case, policy, now)
+    change = _known(case, policy)
+    if change is None and (case.links or case.failures):
+        # What was once wanted is wanted no more; the next apply clears its traces.
+        before = _before(case.opened, policy) if case.opened else None
+        return Change(Action.RECORD, case.address, Reason.UNWANTED, before, _after(case, policy))
+    if change is not None and case.links:
+        return replace(change, steps=reuse_unsent(change.steps, case.links))
+    return change
+
+
+def _known(case: _Case, policy: Policy) -> Change | None:
+    if case.opened is None:
+        return _closed(case, policy)
+    if case.wanted is None:
+        return _undeclared(case, case.opened, policy)
+    if same_content(case.opened.digest, case.wanted) and not _maybe_closed(case.failures):
+        return _same(case, case.opened, case.wanted, policy)
+    return _differs(case, case.opened, case.wanted, policy)
+
+
+# -- nothing is open ---------------------------------------------------------------------------------------------
+
+
+def _closed(case: _Case, policy: Policy) -> Change | None:
+    wanted, maybe_open = case.wanted, _maybe_open(case.failures)
+    if wanted is None:
+        return _release_maybe_open(case, maybe_open) if maybe_open else None
+    release_first = (_tolerant(maybe_open),) if maybe_open else ()
+    fields = _public(wanted, policy)
+    change = Change(
+        Action.DISPATCH,
+        case.address,
+        Reason.MAYBE_OPEN if maybe_open else Reason.NOT_OPEN,
+        after=_side(wanted, fields),
+        steps=(*release_first, _dispatch(wanted)),
+        diff=diff.added(wanted.provider, fields),
+    )
+    return _retried(change, case.failures, Kind.DISPATCH)
+
+
+def _maybe_open(failures: Failures) -> Failed | None:
+    return next((failure for _, failure in failures if failure.resent and failure.action == "dispatch"), None)
+
+
+def _maybe_closed(failures: Failures) -> bool:
+    """Whether a release failed only when it was sent again, so that the first copy may have closed what seems open."""
+    return any(failure.resent and failure.action == "release" for _, failure in failures)
+
+
+def _tolerant(failure: Failed) -> Step:
+    return Step(Kind.TOLERANT, failure.provider, failure.digest)
+
+
+def _release_maybe_open(case: _Case, failure: Failed) -> Change:
+    before = Side(failure.provider, failure.digest, failure.source, prevent_release=failure.prevent_release)
+    change = Change(Action.RELEASE, case.address, Reason.MAYBE_OPEN, before=before, steps=(_tolerant(failure),))
+    return replace(change, follows=tuple(requestid for requestid, _ in case.failures))
+
+
+# -- open --------------------------------------------------------------------------------------------------------
+
+
+def _undeclared(case: _Case, opened: Open, policy: Policy) -> Change:
+    before = _before(opened, policy)
+    if is_once(case.address):
+        return Change(Action.FORGET, case.address, Reason.ONCE_GONE, before=before)
+    if _given_up(case.failures, policy):
+        return _with_failure(Change(Action.FORGET, case.address, Reason.GIVEN_UP, before=before), case.failures)
+    steps = (Step(Kind.RELEASE, opened.provider, opened.digest),)
+    change = Change(Action.RELEASE, case.address, Reason.UNDECLARED, before=before, steps=steps)
+    return _retried(change, case.failures, Kind.RELEASE)
+
+
+def _same(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Change | None:
+    if (
+        opened.source == wanted.place.file
+        and opened.prevent_release == wanted.prevent_release
+        and opened.fields == canonical(public_fields(wanted.request, policy.sensitive))
+    ):
+        return None
+    return Change(Action.RECORD, case.address, Reason.LOCAL, _before(opened, policy), _after(case, policy))
+
+
+def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Change:
+    was, shall = _was(opened, policy), _public(wanted, policy)
+    before, after = _before(opened, policy), _side(wanted, shall)
+    secret = _sensitive_changed(case.address, opened, was, wanted, policy.sensitive)
+    changed = diff.compare(opened.provider, was, wanted.provider, shall, sensitive_changed=secret)
+    change = Change(Action.DRIFT, case.address, Reason.KEPT, before, after, diff=changed)
+    if wanted.on_change is OnChange.KEEP and not _maybe_closed(case.failures):
+        known = (opened.source, opened.prevent_release, opened.fields)
+        local = known != (after.source, after.prevent_release, before.fields)
+        return replace(change, records=local or bool(case.links or case.failures))
+    if is_once(case.address):
+        again = replace(change, action=Action.DISPATCH, reason=Reason.AGAIN, steps=(_dispatch(wanted),))
+        return _retried(again, case.failures, Kind.DISPATCH)
+    if _given_up(case.failures, policy):
+        steps: tuple[Step, ...] = (_dispatch(wanted),)
+        given_up = replace(change, action=Action.REPLACE, reason=Reason.GIVEN_UP, steps=steps)
+        return _with_failure(given_up, case.failures)
+    steps = (Step(Kind.RELEASE, opened.provider, opened.digest), _dispatch(wanted))
+    reason = Reason.MAYBE_CLOSED if _maybe_closed(case.failures) else Reason.CHANGED
+    replaced = replace(change, action=Action.REPLACE, reason=reason, steps=steps)
+    return _retried(replaced, case.failures, Kind.RELEASE)
+
+
+def _sensitive_changed(
+    address: str, opened: Open, was: Mapping[str, Json], wanted: Interaction, sensitive: frozenset[str]
+) -> bool:
+    """Whether a sensitive value differs: the old content with the new values would have the old digest if none did."""
+    values = [item for item in wanted.request.get("linkeddata", ()) if is_sensitive(item, sensitive)]
+    hidden = [item for item in was.get("linkeddata", ()) if "value" not in item]
+    if [_named(item) for item in hidden] != [_named(item) for item in values]:
+        return True
+    fresh = iter(values)
+    fields = dict(was)
+    if "linkeddata" in fields:
+        fields["linkeddata"] = [item if "value" in item else next(fresh) for item in fields["linkeddata"]]
+    body = dispatch_body(None if is_once(address) else address, fields)
+    return content_digest(opened.provider, body, opened.digest.partition(":")[0]) != opened.digest
+
+
+def _named(item: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: part for name, part in item.items() if name != "value"}
+
+
+# -- unknown -----------------------------------------------------------------------------------------------------
+
+
+def _unknown(case: _Case, policy: Policy, now: datetime) -> Change:
+    before, after = _maybe(case, policy), _after(case, policy)
+    unknown = tuple(requestid for requestid, link in case.links if link.unknown)
+    follows = (*unknown, *(requestid for requestid, _ in case.failures))
+    held = why_held(case.links, case.wanted, now, hold=policy.hold_unknown, within=policy.resend_within)
+    if is_once(case.address) and case.wanted is None and held is not Reason.HELD_POLICY:
+        return Change(Action.FORGET, case.address, Reason.ONCE_UNKNOWN_GONE, before=before, follows=follows)
+    if held:
+        return Change(Action.HOLD, case.address, held, before, after, follows=follows)
+    steps = settle(case.links, case.wanted)
+    return Change(Action.SETTLE, case.address, Reason.OUTCOME_UNKNOWN, before, after, steps, follows=follows)
+
+
+def _maybe(case: _Case, policy: Policy) -> Side:
+    """Return what is or may be open: what the state says, else the request that may have been processed."""
+    if case.opened:
+        return _before(case.opened, policy)
+    last: Pending = next(link for _, link in reversed(case.links) if link.unknown or link.kind is Kind.TOLERANT)
+    guarded = any(link.prevent_release for _, link in case.links)
+    return Side(last.provider, last.digest, last.source, fields=last.fields, prevent_release=guarded)
+
+
+# -- parts -------------------------------------------------------------------------------------------------------
+
+
+def _dispatch(wanted: Interaction) -> Step:
+    return Step(Kind.DISPATCH, wanted.provider, wanted.digest)
+
+
+def _side(wanted: Interaction, fields: Mapping[str, Json]) -> Side:
+    return Side(
+        wanted.provider,
+        wanted.digest,
+        wanted.place.file,
+        wanted.place.line,
+        packed(fields),
+        wanted.prevent_release,
+    )
+
+
+def _public(wanted: Interaction, policy: Policy) -> dict[str, Json]:
+    return public_fields(wanted.request, policy.sensitive)
+
+
+def _after(case: _Case, policy: Policy) -> Side | None:
+    return _side(case.wanted, _public(case.wanted, policy)) if case.wanted else None
+
+
+def _was(opened: Open, policy: Policy) -> dict[str, Json]:
+    """Return the fields of what is open, without what was not sensitive when it was stored and is now."""
+    return public_fields(orjson.loads(opened.fields), policy.sensitive)
+
+
+def _before(opened: Open, policy: Policy) -> Side:
+    return Side(
+        opened.provider,
+        opened.digest,
+        opened.source,
+        fields=packed(_was(opened, policy)),
+        prevent_release=opened.prevent_release,
+    )
+
+
+def _given_up(failures: Failures, policy: Policy) -> bool:
+    attempts = max((failure.attempts for _, failure in failures if failure.action == "release"), default=0)
+    return 0 < policy.release_attempts <= attempts
+
+
+def _with_failure(change: Change, failures: Failures) -> Change:
+    _, last = max(failures, key=lambda entry: entry[1].last)
+    return replace(change, follows=tuple(requestid for requestid, _ in failures), failure=last.reason)
+
+
+def _retried(change: Change, failures: Failures, kind: Kind) -> Change:
+    """Return the change as a further attempt where the same action failed before."""
+    before = [entry for entry in failures if entry[1].action == kind.action]
+    if not before:
+        return change
+    attempts = max(failure.attempts for _, failure in before)
+    return replace(_with_failure(change, before), attempt=attempts + 1)

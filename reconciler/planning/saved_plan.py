@@ -1,0 +1,158 @@
+"""A saved plan as bytes: what was reviewed, so that an apply does that and nothing else.
+
+Pure. It holds no request bodies and no sensitive value: an apply plans again from the checkout and goes on only if
+the fingerprint is the same. A checksum over the rest shows a file that was cut or edited.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import orjson
+
+from reconciler.errors import PlanFileError, Problem
+from reconciler.interaction import canonical
+from reconciler.planning.diff import FieldChange, Secrecy
+from reconciler.planning.guards import Approvals, Refusal
+from reconciler.planning.plan import Action, Change, Plan, Reason, Side, Step
+from reconciler.state.model import Kind, Target
+
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan with what was approved for it, and what a reviewer was told besides."""
+
+    plan: Plan
+    approvals: Approvals
+    refusals: tuple[Refusal, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    environment: str | None = None
+
+
+def fingerprint(plan: Plan) -> str:
+    """Return the SHA-256 of what the plan would do, and where: not of the serial, and not of local facts."""
+    target = [plan.target.base_url, plan.target.account] if plan.target else None
+    does = sorted((_identity(change) for change in plan.changes if _does(change)), key=canonical)
+    return hashlib.sha256(canonical([target, plan.lineage, does])).hexdigest()
+
+
+def _does(change: Change) -> bool:
+    return change.action not in {Action.RECORD, Action.DRIFT}
+
+
+def _identity(change: Change) -> list[Any]:
+    sides = [(side.provider, side.digest) if side else None for side in (change.before, change.after)]
+    return [change.action, change.address, *sides, sorted(change.follows)]
+
+
+def encode(saved: SavedPlan) -> bytes:
+    """Return the plan file's bytes."""
+    content = {
+        "reconciler_plan": VERSION,
+        "fingerprint": fingerprint(saved.plan),
+        "environment": saved.environment,
+        "approvals": asdict(saved.approvals),
+        "refusals": [asdict(refusal) for refusal in saved.refusals],
+        "warnings": [asdict(warning) for warning in saved.warnings],
+        "plan": _plain(saved.plan),
+    }
+    return orjson.dumps({**content, "checksum": _checksum(content)}, option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(content)).hexdigest()
+
+
+def _plain(plan: Plan) -> dict[str, Any]:
+    plain = asdict(plan)
+    for change in plain["changes"]:
+        change.update(
+            before=change["before"] and _plain_side(change["before"]),
+            after=change["after"] and _plain_side(change["after"]),
+            steps=[step._asdict() for step in change["steps"]],
+            diff=[field._asdict() for field in change["diff"]],
+        )
+    return plain
+
+
+def _plain_side(side: Side) -> dict[str, Any]:
+    """Return it without its fields: the differences tell a reviewer all that these hold."""
+    return {name: value for name, value in side._asdict().items() if name != "fields"}
+
+
+def decode(data: bytes, name: str) -> SavedPlan:
+    """Return the saved plan; `name` is the file to blame. Raises PlanFileError for anything but a whole one."""
+    try:
+        content = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise _bad(name, "it is not whole JSON") from error
+    if not isinstance(content, dict) or "reconciler_plan" not in content:
+        raise _bad(name, "it is not a plan saved by reconciler")
+    if content["reconciler_plan"] != VERSION:
+        version = content["reconciler_plan"]
+        raise PlanFileError(
+            f"{name}: this plan is of version {version}; this reconciler reads version {VERSION}",
+            hint="Apply it with the version of reconciler that saved it, or plan anew.",
+        )
+    checksum = content.pop("checksum", None)
+    if checksum != _checksum(content):
+        raise _bad(name, "it was changed after it was saved")
+    try:
+        saved = _saved(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _bad(name, "it does not hold what a plan holds") from error
+    if fingerprint(saved.plan) != content["fingerprint"]:
+        raise _bad(name, "its fingerprint is not that of its changes")
+    return saved
+
+
+def _bad(name: str, why: str) -> PlanFileError:
+    return PlanFileError(f"{name}: {why}", hint="Plan anew: reconciler plan --out FILE")
+
+
+def _saved(content: dict[str, Any]) -> SavedPlan:
+    raw = content["plan"]
+    plan = Plan(
+        **{
+            **raw,
+            "target": Target(**raw["target"]) if raw["target"] else None,
+            "changes": tuple(_change(change) for change in raw["changes"]),
+        }
+    )
+    return SavedPlan(
+        plan,
+        Approvals(**content["approvals"]),
+        tuple(Refusal(**refusal) for refusal in content["refusals"]),
+        tuple(Problem(**warning) for warning in content["warnings"]),
+        content["environment"],
+    )
+
+
+def _change(raw: dict[str, Any]) -> Change:
+    return Change(
+        **{
+            **raw,
+            "action": Action(raw["action"]),
+            "reason": Reason(raw["reason"]),
+            "before": Side(**raw["before"]) if raw["before"] else None,
+            "after": Side(**raw["after"]) if raw["after"] else None,
+            "steps": tuple(Step(**{**step, "kind": Kind(step["kind"])}) for step in raw["steps"]),
+            "diff": tuple(FieldChange(**{**field, "secrecy": Secrecy(field["secrecy"])}) for field in raw["diff"]),
+            "follows": tuple(raw["follows"]),
+        }
+    )
+
+
+def differences(then: Plan, now: Plan) -> Iterator[tuple[str, Change | None, Change | None]]:
+    """Yield each address that two plans treat differently, with its change in either, by address."""
+    old = {change.address: change for change in then.changes if _does(change)}
+    new = {change.address: change for change in now.changes if _does(change)}
+    for address in sorted(old.keys() | new.keys()):
+        before, after = old.get(address), new.get(address)
+        if before is None or after is None or _identity(before) != _identity(after):
+            yield address, before, after

@@ -1,0 +1,82 @@
+"""What to do about requests whose outcome is unknown: resend, burn, hold or forget.
+
+Pure. The API can't be asked what became of a request, but it ignores a requestid that it has processed [D]:
+- sending the very same request again is safe, whether it was processed or not;
+- a release sent under a dispatch's requestid burns it: ignored if the dispatch was processed, and otherwise it
+  takes the id, so that a late copy of the dispatch is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from reconciler.interaction import Interaction, is_once, same_content
+from reconciler.planning.plan import Reason, Step
+from reconciler.state.model import Kind, Pending
+
+Links = Sequence[tuple[str, Pending]]
+
+
+def needs_settling(links: Links) -> bool:
+    """Whether anything in the chain may have been processed, or must still be sent whatever is declared now."""
+    return any(link.unknown or link.kind is Kind.TOLERANT for _, link in links)
+
+
+def why_held(
+    links: Links, wanted: Interaction | None, now: datetime, *, hold: bool, within: timedelta
+) -> Reason | None:
+    """Return why the chain must wait for a person, or None.
+
+    `hold` is `on_unknown: hold`; `within` is `resend_within`: how long requestids are remembered is not documented.
+    """
+    # A burn that a person resolved as not applied is marked unsent too: it waits for nobody.
+    unknown = [link for _, link in links if not link.unsent]
+    if any(link.held for link in unknown):
+        return Reason.HELD_FAILED
+    if unknown and hold:
+        return Reason.HELD_POLICY
+    if any(now - datetime.fromisoformat(link.at) > within for link in unknown):
+        return Reason.HELD_AGE
+    changed = wanted is not None and any(not same_content(link.digest, wanted) for link in unknown)
+    if changed and any(is_once(link.address) for link in unknown):
+        return Reason.HELD_ONCE
+    return None
+
+
+def settle(links: Links, wanted: Interaction | None) -> tuple[Step, ...]:
+    """Return the steps that settle the chain and then bring about what is wanted.
+
+    A link that is kept goes out under its own requestid. What follows a release that fails is dropped by `fold`.
+    """
+    steps = list(_settling(links, wanted))
+    if wanted is not None and (not steps or steps[-1].kind is not Kind.DISPATCH):
+        steps.append(Step(Kind.DISPATCH, wanted.provider, wanted.digest))
+    return reuse_unsent(tuple(steps), links)
+
+
+def _settling(links: Links, wanted: Interaction | None) -> Iterator[Step]:
+    for requestid, link in links:
+        if link.kind is not Kind.DISPATCH:
+            yield Step(link.kind, link.provider, link.digest, requestid, resend=link.unknown)
+        elif link.unsent:
+            continue
+        elif wanted is not None and same_content(link.digest, wanted):
+            yield Step(Kind.DISPATCH, link.provider, link.digest, requestid, resend=True)
+        else:
+            yield Step(Kind.BURN, link.provider, link.digest, requestid, resend=True)
+            yield Step(Kind.TOLERANT, link.provider, link.digest)
+
+
+def reuse_unsent(steps: tuple[Step, ...], links: Links) -> tuple[Step, ...]:
+    """Return the steps, new ones under the requestid of the same request where that was certainly not processed.
+
+    Nothing can come of it twice: should it have been processed after all, the API ignores the copy.
+    """
+    unsent = {(link.kind, link.provider, link.digest): requestid for requestid, link in links if not link.unknown}
+    return tuple(
+        step
+        if step.requestid
+        else Step(step.kind, step.provider, step.digest, unsent.get((step.kind, step.provider, step.digest)))
+        for step in steps
+    )

@@ -1,0 +1,1 @@
+"""Plans and reports as GitHub and GitLab show them."""

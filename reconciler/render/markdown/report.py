@@ -1,0 +1,106 @@
+"""What became of an apply as Markdown, for the summary of the job that ran it.
+
+Pure: returns a string. What was declared or answered stands in code, as in the plan.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+from reconciler.delivery.report import Report
+from reconciler.errors import ExitCode
+from reconciler.escape import visible
+from reconciler.planning.plan import Change
+from reconciler.render.fit import Item, Section, fit
+from reconciler.render.markdown.gfm import code, prose, size
+from reconciler.render.markdown.plan import LIMIT, SMALLEST, titled
+from reconciler.render.words import count, times
+from reconciler.state.model import Failed, Kind, Pending
+
+_NOT_ALL = "*Not all of it fits here: `reconciler state list` shows everything.*"
+_VERDICTS = {
+    ExitCode.DONE: "done",
+    ExitCode.ERROR: "not everything could be sent",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.UNKNOWN: "outcomes are unknown",
+    ExitCode.REQUESTS_FAILED: "requests failed",
+}
+
+
+def report_markdown(report: Report, environment: str | None, limit: int = LIMIT) -> str:
+    """Return how it ended, then what failed, what is unknown and what was not sent; never longer than `limit`."""
+    if limit < SMALLEST:
+        raise ValueError(f"{limit} characters are too few; {SMALLEST} is the least")
+    top = [titled("Apply", environment, _VERDICTS[report.exit_code]), _counts(report)]
+    return _document(top, _sections(report), limit)
+
+
+def stale_markdown(
+    differences: Iterable[tuple[str, Change | None, Change | None]], environment: str | None, limit: int = LIMIT
+) -> str:
+    """Return what a saved plan said and what would be done now, where they differ."""
+    items = [Item(text, text) for text in (_stale(*entry) for entry in differences)]
+    top = [
+        titled("Apply", environment, "the saved plan is stale"),
+        "Nothing was sent. Plan anew, and have that reviewed.",
+    ]
+    return _document(top, [Section(f"### {count(len(items), 'difference')}", items)], limit)
+
+
+def _document(top: list[str], sections: Iterable[Section], limit: int) -> str:
+    fixed = sum(size(block) + 2 for block in (*top, _NOT_ALL))
+    fitted = fit([section for section in sections if section.items], limit - fixed)
+    return "\n\n".join([*top, *fitted.texts, *([] if fitted.complete else [_NOT_ALL])]) + "\n"
+
+
+def _counts(report: Report) -> str:
+    done = report.succeeded
+    parts = [
+        f"{done[Kind.DISPATCH]} dispatched",
+        f"{done[Kind.RELEASE] + done[Kind.TOLERANT]} released",
+        f"{len(report.failed)} failed",
+        *([f"{len(report.unknown)} unknown"] if report.unknown else []),
+        *([f"{len(report.unsent)} not sent"] if report.unsent else []),
+    ]
+    return f"**{', '.join(parts)}**; state serial {report.state.serial}, {len(report.state.interactions)} open."
+
+
+def _sections(report: Report) -> Iterator[Section]:
+    problems = [Item(text, text) for text in map(prose, report.problems)]
+    yield Section("> [!CAUTION]", problems, bullet="> - ", gap="\n", most=4_000)
+    failed = [_failed(*entry) for entry in report.failed]
+    yield Section(f"### {len(failed)} failed\n\nThe next apply tries again, under new requestids.", failed)
+    unknown = [_link(*entry) for entry in report.unknown]
+    note = "May or may not have been processed. The next apply settles it, under the same requestids."
+    yield Section(f"### {len(unknown)} unknown\n\n{note}", unknown)
+    unsent = [_link(*entry) for entry in report.unsent]
+    yield Section(f"### {len(unsent)} not sent\n\nThe next apply sends what is still wanted.", unsent)
+
+
+def _failed(requestid: str, failure: Failed) -> Item:
+    short = f"{prose(failure.action)} {code(failure.address)}"
+    again = [f"failed {times(failure.attempts)} in a row"] if failure.attempts > 1 else []
+    answer = [f"requestid {code(requestid)}", prose(failure.reason)]
+    return Item("\\\n  ".join([" · ".join([short, *again]), " · ".join(answer)]), short, _group(failure.source))
+
+
+def _link(requestid: str, link: Pending) -> Item:
+    short = f"{link.kind.value} {code(link.address)}"
+    lines = [short, f"requestid {code(requestid)}"]
+    if link.held:
+        command = f"reconciler state resolve {shlex.quote(visible(link.address))} --as applied|not-applied"
+        lines.append(f"{prose(link.held)}; look it up, then {code(command)}")
+    return Item("\\\n  ".join(lines), short, _group(link.source))
+
+
+def _group(source: str) -> str:
+    return f"**{code(source)}**" if source else ""
+
+
+def _stale(address: str, then: Change | None, now: Change | None) -> str:
+    return f"{code(address)}: reviewed was {_said(then)}, now it is {_said(now)}"
+
+
+def _said(change: Change | None) -> str:
+    return change.action.value if change else "nothing"

@@ -1,0 +1,364 @@
+"""The state as bytes: readable, diffable JSON of version 1 (docs/state.md), one interaction a line, sorted.
+
+Pure. Shapes are checked by hand while decoding: a state is our own file, and large.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar, get_type_hints
+from uuid import UUID
+
+import orjson
+
+from reconciler.errors import StateError
+from reconciler.interaction import NO_FIELDS, is_once, known_digest, packed
+from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
+
+VERSION: Final = 1
+_SECTIONS: Final = ("interactions", "pending", "failed")
+_KEYS: Final = frozenset({"version", "lineage", "serial", "target", *_SECTIONS})
+_HEAD: Final = b'\n  "'
+_ENTRY: Final = b'\n    "'
+_PIECE: Final = 1 << 16
+_LINES: Final = 100
+_KINDS: Final = frozenset(kind.value for kind in Kind)
+T = TypeVar("T")
+
+
+class Prepared:
+    """Lines of open interactions, encoded before they are saved; each counts only for the very entry it was made of."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Open, bytes]] = {}
+
+    def prepare(self, opened: Mapping[str, Open]) -> None:
+        """Encode entries that will be saved soon, by address."""
+        self._made.update((address, (entry, _open_line(address, entry))) for address, entry in opened.items())
+
+    def line(self, address: str, entry: Open) -> bytes:
+        """Return the line of an entry, which may have been made already."""
+        made = self._made.get(address)
+        return made[1] if made is not None and made[0] is entry else _open_line(address, entry)
+
+
+def encode(state: State, prepared: Prepared | None = None) -> Iterator[bytes]:
+    """Yield the state file's bytes in pieces of some size: memory that is used again costs less than fresh memory."""
+    piece = bytearray()
+    for part in _parts(state, prepared.line if prepared else _open_line):
+        piece += part
+        if len(piece) >= _PIECE:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
+
+
+def _parts(state: State, open_line: Callable[[str, Open], bytes]) -> Iterator[bytes]:
+    target = state.target and _plain_target(state.target)
+    yield b'{\n  "version": %d,\n  "lineage": %b,\n' % (VERSION, orjson.dumps(state.lineage))
+    yield b'  "serial": %d,\n  "target": %b' % (state.serial, orjson.dumps(target))
+    yield from _section("interactions", state.interactions, open_line)
+    yield from _section("pending", state.pending, _pending_line)
+    yield from _section("failed", state.failed, _failed_line)
+    yield b"\n}\n"
+
+
+def _section(name: str, entries: Mapping[str, T], line: Callable[[str, T], bytes]) -> Iterator[bytes]:
+    yield b',\n  "%b": {' % name.encode()
+    keys = sorted(entries)
+    for start in range(0, len(keys), _LINES):
+        yield (b"," if start else b"") + b",".join([line(key, entries[key]) for key in keys[start : start + _LINES]])
+    yield b"\n  }" if keys else b"}"
+
+
+def _line(key: str, plain: dict[str, Any]) -> bytes:
+    return b"\n    %b: %b" % (orjson.dumps(key), orjson.dumps(plain))
+
+
+def _plain_target(target: Target) -> dict[str, Any]:
+    return {"base_url": target.base_url, "account": target.account}
+
+
+# Keys in their order, for having orjson sort them takes as long as writing them. A flag that isn't there is false.
+
+
+def _open_line(address: str, entry: Open) -> bytes:
+    provider, digest, requestid, at, source, fields, prevent_release, settled = entry
+    plain: dict[str, Any] = {"at": at, "digest": digest, "fields": orjson.Fragment(fields)}
+    if prevent_release:
+        plain["prevent_release"] = True
+    plain["provider"] = provider
+    plain["requestid"] = requestid
+    if settled:
+        plain["settled"] = True
+    plain["source"] = source
+    return _line(address, plain)
+
+
+def _pending_line(requestid: str, link: Pending) -> bytes:
+    address, order, kind, provider, digest, at, source, fields, prevent_release, unsent, held = link
+    plain: dict[str, Any] = {"address": address, "at": at, "digest": digest}
+    if fields != NO_FIELDS:
+        plain["fields"] = orjson.Fragment(fields)
+    if held:
+        plain["held"] = held
+    plain["kind"] = kind
+    plain["order"] = order
+    if prevent_release:
+        plain["prevent_release"] = True
+    plain["provider"] = provider
+    plain["source"] = source
+    if unsent:
+        plain["unsent"] = True
+    return _line(requestid, plain)
+
+
+def _failed_line(requestid: str, failure: Failed) -> bytes:
+    action, address, attempts = failure.action, failure.address, failure.attempts
+    plain: dict[str, Any] = {"action": action, "address": address, "attempts": attempts, "digest": failure.digest}
+    if failure.earlier:
+        plain["earlier"] = failure.earlier
+    plain["first"] = failure.first
+    plain["last"] = failure.last
+    if failure.prevent_release:
+        plain["prevent_release"] = True
+    plain["provider"] = failure.provider
+    plain["reason"] = failure.reason
+    if failure.resent:
+        plain["resent"] = True
+    plain["source"] = failure.source
+    return _line(requestid, plain)
+
+
+def decode(data: bytes, name: str) -> State:
+    """Return the state; `name` is the file to blame. Raises StateError for anything but a whole state of version 1."""
+    try:
+        state = _Decoder(name).state(_by_line(data))
+    except _OtherLayout:
+        state = _Decoder(name).state(_whole(data, name))
+    entries = len(state.interactions) + len(state.pending) + len(state.failed)
+    if data.count(_ENTRY) != entries or data.count(_HEAD) != len(_KEYS):
+        # Not in our own layout, or a key stands twice, as a merge may leave it: the slow way tells.
+        _refuse_duplicates(data, name)
+    return state
+
+
+def _whole(data: bytes, name: str) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise StateError(
+            f"{name}:{error.lineno}:{error.colno}: the state is not whole JSON: {error.msg}",
+            hint=f"Restore it from where it is kept, or from {name}.backup, the state before the last apply.",
+        ) from error
+
+
+def _by_line(data: bytes) -> Any:
+    """Return the raw state with its sections as `_Lines`; raises _OtherLayout if it isn't in our own layout."""
+    head, lines, position = [], {}, 0
+    for section in _SECTIONS:
+        opening = b'\n  "%b": {\n' % section.encode()
+        if (start := data.find(opening, position)) >= 0:
+            start += len(opening)
+            end = data.find(b"\n  }", start)
+            head.append(data[position:start])
+            lines[section] = _Lines(data, start, end)
+            position = end
+    try:
+        raw = orjson.loads(b"".join([*head, data[position:]]))
+    except orjson.JSONDecodeError as error:
+        raise _OtherLayout from error
+    return {**raw, **lines} if isinstance(raw, dict) else raw
+
+
+class _OtherLayout(Exception):
+    """The state is not in our own layout, which is no error: somebody's tool may have formatted it."""
+
+
+class _Lines:
+    """A section's entries, decoded one by one: all at once, 100,000 of them would take 400 MB."""
+
+    def __init__(self, data: bytes, start: int, end: int) -> None:
+        self._data, self._start, self._end = data, start, end
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        data, position, end = self._data, self._start, self._end
+        while position < end:
+            newline = data.find(b",\n", position, end)
+            line = data[position : end if newline < 0 else newline]
+            position = end if newline < 0 else newline + 2
+            try:
+                [entry] = orjson.loads(b"{%b}" % line).items()
+            except ValueError as error:
+                raise _OtherLayout from error
+            yield entry
+
+
+def _refuse_duplicates(data: bytes, name: str) -> None:
+    """Raise StateError if a key stands twice: orjson keeps the last one, and the other would be lost."""
+
+    def pairs(entries: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in entries:
+            if key in seen:
+                raise StateError(
+                    f"{name}: {key!r} stands twice",
+                    hint="Two versions of the state were merged. Put back one that was written whole; then plan.",
+                )
+            seen.add(key)
+
+    try:
+        json.loads(data, object_pairs_hook=pairs)
+    except (RecursionError, ValueError) as error:
+        raise StateError(f"{name}: it nests too deep, or holds a number too long, to be checked") from error
+
+
+class _Decoder:
+    """Checks shapes while it builds; every message names the file and the entry."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._same: dict[str, str] = {}  # what stands in many entries, held once
+
+    def state(self, raw: Any) -> State:
+        if not isinstance(raw, dict) or "version" not in raw:
+            raise self._wrong("it is not a state of reconciler")
+        if raw["version"] != VERSION:
+            raise self._newer(raw["version"])
+        if raw.keys() != _KEYS:
+            odd = ", ".join(sorted(map(repr, raw.keys() ^ _KEYS)))
+            raise self._wrong(f"missing or unknown at the top: {odd}")
+        sections = {section: self._mapping(raw[section], section) for section in _SECTIONS}
+        return State(
+            lineage=self._lineage(raw["lineage"]),
+            serial=self._serial(raw["serial"]),
+            target=self._target(raw["target"]),
+            interactions=dict(self._entries("interactions", sections["interactions"], Open)),
+            pending=dict(self._entries("pending", sections["pending"], Pending)),
+            failed=dict(self._entries("failed", sections["failed"], Failed)),
+        )
+
+    def _wrong(self, why: str) -> StateError:
+        return StateError(
+            f"{self._name}: {why}", hint=f"Restore it from where it is kept, or from {self._name}.backup."
+        )
+
+    def _newer(self, version: Any) -> StateError:
+        return StateError(
+            f"{self._name}: this is a state of version {version}; this reconciler reads version {VERSION}",
+            hint="Use the version of reconciler that wrote it, or a newer one.",
+        )
+
+    def _mapping(self, value: Any, what: str) -> Any:
+        if not isinstance(value, dict | _Lines):
+            raise self._wrong(f"{what} is not a map")
+        return value
+
+    def _lineage(self, value: Any) -> str:
+        try:
+            return str(UUID(value))
+        except (AttributeError, TypeError, ValueError):
+            raise self._wrong("lineage is not a UUID") from None
+
+    def _serial(self, value: Any) -> int:
+        if type(value) is not int or value < 0:
+            raise self._wrong("serial is not a number from 0 up")
+        return value
+
+    def _target(self, value: Any) -> Target | None:
+        if value is None:
+            return None
+        raw = self._mapping(value, "target")
+        base_url, account = raw.get("base_url"), raw.get("account")
+        if not isinstance(base_url, str) or not (account is None or isinstance(account, str)) or len(raw) > 2:  # noqa: PLR2004
+            raise self._wrong("target is not {base_url, account}")
+        return Target(base_url, account)
+
+    def _entries(self, section: str, raw: dict[str, Any] | _Lines, kind: type[T]) -> Iterator[tuple[str, T]]:
+        shape = _SHAPES[kind]
+        required = _REQUIRED[kind]
+        for key, entry in raw.items():
+            if type(entry) is not dict or not required <= entry.keys() or not entry.keys() <= shape.keys():
+                raise self._wrong(f"{section}: the entry of {key!r} does not hold what it should")
+            for part, value in entry.items():
+                if type(value) not in shape[part]:
+                    raise self._wrong(f"{section}: {part} of {key!r} is of the wrong type")
+            yield key, self._built(section, key, entry, kind)
+
+    def _time(self, section: str, key: str, value: str) -> None:
+        """Check a time that is reckoned with."""
+        try:
+            known = datetime.fromisoformat(value).tzinfo is not None
+        except ValueError:
+            known = False
+        if not known:
+            raise self._wrong(f"{section}: at of {key!r} is not a time with its zone")
+
+    def _fields(self, section: str, key: str, value: dict[str, Any]) -> bytes:
+        if not _well_formed(value):
+            raise self._wrong(f"{section}: fields of {key!r} are not those of an interaction")
+        try:
+            return packed(value)
+        except TypeError:
+            raise self._wrong(f"{section}: fields of {key!r} nest too deep") from None
+
+    def _built(self, section: str, key: str, entry: dict[str, Any], kind: type[T]) -> T:
+        if not known_digest(entry["digest"]):
+            raise self._newer(f"{VERSION} with digests of scheme {entry['digest'].partition(':')[0]!r}")
+        if kind is Pending:
+            if entry["kind"] not in _KINDS or (entry["kind"] == Kind.BURN and is_once(entry["address"])):
+                raise self._wrong(f"{section}: kind of {key!r} is not one of {', '.join(Kind)}")
+            entry["kind"] = Kind(entry["kind"])
+            self._time(section, key, entry["at"])
+        if kind is Failed:
+            if entry["action"] not in {"dispatch", "release"}:
+                raise self._wrong(f"{section}: action of {key!r} is neither dispatch nor release")
+            entry["earlier"] = tuple(entry.get("earlier", ()))
+        if "fields" in entry:
+            entry["fields"] = self._fields(section, key, entry["fields"])
+        for part in ("provider", "at"):
+            if (value := entry.get(part)) is not None:
+                entry[part] = self._same.setdefault(value, value)
+        return kind(**entry)
+
+
+def _well_formed(fields: dict[str, Any]) -> bool:
+    """Whether the fields have the shape that a difference is made of: what else they hold may be a later version's."""
+    routing = fields.get("routingdata", {})
+    return (
+        _are_items(fields.get("linkeddata", []))
+        and type(routing) is dict
+        and _are_items(routing.get("skills", []))
+        and type(routing.get("personalqueue", {})) is dict
+    )
+
+
+def _are_items(value: Any) -> bool:
+    if type(value) is not list:
+        return False
+    for item in value:
+        if type(item) is not dict:
+            return False
+        for part in item.values():
+            if type(part) in {list, dict}:
+                return False
+    return True
+
+
+_TYPES: Final[Mapping[Any, tuple[type, ...]]] = {
+    str: (str,),
+    str | None: (str, type(None)),
+    int: (int,),
+    bool: (bool,),
+    Kind: (str,),
+    bytes: (dict,),
+    tuple[str, ...]: (list,),
+}
+_SHAPES: Final[Mapping[type, Mapping[str, tuple[type, ...]]]] = {
+    kind: {name: _TYPES[hint] for name, hint in get_type_hints(kind).items()} for kind in (Open, Pending, Failed)
+}
+_REQUIRED: Final[Mapping[type, frozenset[str]]] = {
+    kind: frozenset(kind._fields) - kind._field_defaults.keys() for kind in (Open, Pending, Failed)
+}

@@ -1,0 +1,158 @@
+"""What is known to be open, pending and failed.
+
+Pure. Entries are tuples, for there is one of each for every request, and a frozen dataclass takes twice as long to
+make.
+
+The requests of one address form a chain, in `order`. A link is sent only after the outcome of the one before
+it is known, so a chain can be taken up again at its first link that is still pending.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from reconciler.interaction import NO_FIELDS
+
+
+class Kind(StrEnum):
+    """What a pending request does, which decides what its outcome means."""
+
+    DISPATCH = "dispatch"
+    RELEASE = "release"
+    BURN = "burn"
+    """A release under the requestid of a dispatch of unknown outcome, so that a late copy of it is ignored."""
+    TOLERANT = "tolerant-release"
+    """A release whose failure is as good as success: there may be nothing to release."""
+
+    @property
+    def action(self) -> str:
+        """The API's action that carries it."""
+        return "dispatch" if self is Kind.DISPATCH else "release"
+
+
+class Result(StrEnum):
+    """What became of a request."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    UNSENT = "unsent"
+    """The API has certainly not processed it: it was never sent, or refused before it was looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The API that a state belongs to."""
+
+    base_url: str
+    account: str | None = None
+
+
+class Open(NamedTuple):
+    """An interaction known to be open (for `once`: known to have been dispatched).
+
+    `at` is when its dispatch was answered, in UTC as ISO 8601. `fields` are canonical JSON (`model.packed`), for few
+    of them are ever looked at, and hold no sensitive value.
+    `settled`: its last outcome came from a resend, which can't tell a first processing from an ignored copy.
+    """
+
+    provider: str | None
+    digest: str
+    requestid: str
+    at: str
+    source: str
+    fields: bytes
+    prevent_release: bool = False
+    settled: bool = False
+
+
+class Pending(NamedTuple):
+    """A request that was or may have been sent, and whose outcome isn't known.
+
+    `at` is when its intent was first saved. `unsent`: it has certainly not been processed.
+    `held`: why only a person can say what became of it.
+    """
+
+    address: str
+    order: int
+    kind: Kind
+    provider: str | None
+    digest: str
+    at: str
+    source: str
+    fields: bytes = NO_FIELDS
+    prevent_release: bool = False
+    unsent: bool = False
+    held: str = ""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the API may have processed it. The id of a burn may have been taken by its dispatch."""
+        return not self.unsent or self.kind is Kind.BURN
+
+
+class Failed(NamedTuple):
+    """A request that the API answered as failed.
+
+    `attempts` counts the consecutive failures of this action for the address; `earlier` holds up to ten
+    requestids before this one, oldest first. `resent`: it failed only when sent again after an unknown outcome,
+    so the first copy may have been processed (how duplicates of processed requests are answered is assumed).
+    """
+
+    address: str
+    action: str
+    provider: str | None
+    digest: str
+    attempts: int
+    first: str
+    last: str
+    reason: str
+    earlier: tuple[str, ...] = ()
+    source: str = ""
+    prevent_release: bool = False
+    resent: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of one request. `resent`: an earlier attempt of it had an unknown outcome."""
+
+    requestid: str
+    result: Result
+    reason: str = ""
+    resent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The project's only memory. `interactions` by address, `pending` and `failed` by requestid."""
+
+    lineage: str
+    serial: int = 0
+    target: Target | None = None
+    interactions: Mapping[str, Open] = field(default_factory=dict)
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    failed: Mapping[str, Failed] = field(default_factory=dict)
+
+    @property
+    def met(self) -> bool:
+        """Whether the target may know of anything in it; until then a mistyped one can be corrected."""
+        return bool(self.interactions or self.failed or any(link.unknown for link in self.pending.values()))
+
+    def chains(self) -> dict[str, list[tuple[str, Pending]]]:
+        """Return the pending links of each address that has any, as (requestid, link) in the order of the chain."""
+        chains: defaultdict[str, list[tuple[str, Pending]]] = defaultdict(list)
+        for requestid, link in self.pending.items():
+            chains[link.address].append((requestid, link))
+        for links in chains.values():
+            links.sort(key=lambda entry: entry[1].order)
+        return dict(chains)
+
+    def failures(self) -> dict[str, list[tuple[str, Failed]]]:
+        """Return the failed requests of each address that has any, as (requestid, failure)."""
+        failures: defaultdict[str, list[tuple[str, Failed]]] = defaultdict(list)
+        for requestid, failure in self.failed.items():
+            failures[failure.address].append((requestid, failure))
+        return dict(failures)

@@ -1,0 +1,111 @@
+"""What a person may do to a state by hand: forget, rename, resolve, start a new lineage.
+
+Pure. Each returns the new state and what to tell the person.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from reconciler.errors import ReconcilerError
+from reconciler.interaction import is_once
+from reconciler.state.model import Kind, Outcome, Pending, Result, State
+from reconciler.state.transitions import fold
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """A state after a person's hand, and the lines to tell them."""
+
+    state: State
+    said: tuple[str, ...]
+
+
+def forget(state: State, addresses: Sequence[str]) -> Mended:
+    """Return the state without the addresses; nothing is sent, so what is open stays open."""
+    chains, failures = state.chains(), state.failures()
+    for address in addresses:
+        if any(not link.unsent for _, link in chains.get(address, ())):
+            command = f"reconciler state resolve {shlex.quote(address)} --as applied|not-applied"
+            raise ReconcilerError(
+                f"{address}: the outcome of a request is unknown, so it can't be forgotten",
+                hint=f"Say what became of it first: {command}",
+            )
+        if address not in state.interactions and address not in chains and address not in failures:
+            raise _unknown(address)
+    gone = frozenset(addresses)
+    mended = replace(
+        state,
+        serial=state.serial + 1,
+        interactions={address: entry for address, entry in state.interactions.items() if address not in gone},
+        pending={requestid: link for requestid, link in state.pending.items() if link.address not in gone},
+        failed={requestid: failure for requestid, failure in state.failed.items() if failure.address not in gone},
+    )
+    said = [f"Forgot {address}. If it is open, it stays open, and nothing here knows of it." for address in addresses]
+    return Mended(mended, tuple(said))
+
+
+def rename(state: State, source: str, destination: str) -> Mended:
+    """Return the state with a `once` under its new name; an externalid is the API's, and can't be renamed here."""
+    if not (is_once(source) and is_once(destination)):
+        raise ReconcilerError(
+            "only a once can be renamed: an externalid is known to the API, which can't change it",
+            hint="Change it in the declaration: the old one is released and the new one dispatched.",
+        )
+    chains, failures = state.chains(), state.failures()
+    if destination in state.interactions or destination in chains or destination in failures:
+        raise ReconcilerError(f"{destination} is in the state already")
+    if source not in state.interactions:
+        raise _unknown(source)
+    if source in chains:
+        raise ReconcilerError(f"{source}: a request is pending", hint="Run apply first, or resolve it.")
+    interactions = dict(state.interactions)
+    interactions[destination] = interactions.pop(source)
+    failed = {rid: failure for rid, failure in state.failed.items() if failure.address != source}
+    mended = replace(state, serial=state.serial + 1, interactions=interactions, failed=failed)
+    return Mended(mended, (f"{source} is {destination} now. Rename it in the declaration too.",))
+
+
+def resolve(state: State, address: str, *, applied: bool, at: str) -> Mended:
+    """Return the state after a person said what became of the first request of unknown outcome of an address.
+
+    Applied: as if the API had said so. Not applied: it is planned anew, under a new requestid.
+    """
+    links = state.chains().get(address, [])
+    if all(link.unsent for _, link in links):
+        raise ReconcilerError(f"{address}: nothing is unknown about it", hint="`reconciler state list` shows what is.")
+    requestid, link = next(entry for entry in links if not entry[1].unsent)
+    if applied:
+        mended = fold(state, [(Outcome(requestid, Result.SUCCEEDED, resent=True), at)])
+    else:
+        mended = _not_applied(state, requestid, link, at)
+    said = [f"{address}: the {link.kind} {requestid} is taken as {'applied' if applied else 'not applied'}."]
+    left = [other for _, other in mended.chains().get(address, ()) if not other.unsent]
+    if left:
+        said.append(f"A {left[0].kind} of {address} is still unknown: run apply, or resolve it too.")
+    return Mended(mended, tuple(said))
+
+
+def _not_applied(state: State, requestid: str, link: Pending, at: str) -> State:
+    pending = dict(state.pending)
+    if link.kind in {Kind.DISPATCH, Kind.RELEASE}:
+        del pending[requestid]
+    else:
+        # It must still be sent, whatever a person saw: under its own requestid, and counted from now.
+        pending[requestid] = link._replace(unsent=True, at=at)
+    if link.kind is Kind.RELEASE:
+        pending = {rid: other for rid, other in pending.items() if other.address != link.address}
+    return replace(state, serial=state.serial + 1, pending=pending)
+
+
+def new_lineage(state: State) -> Mended:
+    """Return the state under a lineage of its own: requestids that an abandoned later state sent are not met again."""
+    mended = replace(state, lineage=str(uuid4()), serial=state.serial + 1)
+    return Mended(mended, (f"The state has lineage {mended.lineage} now, at serial {mended.serial}.",))
+
+
+def _unknown(address: str) -> ReconcilerError:
+    return ReconcilerError(f"{address} is not in the state", hint="`reconciler state list` shows what is there.")

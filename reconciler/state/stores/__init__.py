@@ -1,0 +1,1 @@
+"""Where a state is kept, and who may write it."""
