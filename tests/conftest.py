@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from reconciler.sandbox import SandboxServer
-from tests.cli import Workplace, clean_environment
+from tests.command import Workplace, clean_environment
 from tests.crash.summary import pytest_terminal_summary
 
 __all__ = ["pytest_terminal_summary"]

@@ -16,7 +16,7 @@ import pytest
 from reconciler.cli.arguments import parser
 from reconciler.config.settings import KEYS
 from reconciler.errors import ExitCode
-from tests.cli import clean_environment
+from tests.command import clean_environment
 from tests.conftest import ROOT
 from tests.golden import assert_golden
 
@@ -63,7 +63,7 @@ def test_every_problem_code_is_documented() -> None:
     documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
     shown = {
         code
-        for path in (ROOT / "tests" / "bad").rglob("*.expected")
+        for path in (ROOT / "tests" / "declarations" / "bad").rglob("*.expected")
         for code in re.findall(r"\[([a-z-]+)\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert shown - documented == set()

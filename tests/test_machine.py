@@ -37,7 +37,7 @@ from reconciler.sandbox.record import Outcome, Processed
 from reconciler.state.model import Kind, Pending, State
 from reconciler.state.stores import local
 from reconciler.state.stores.local import StateFile, journal_path
-from tests.cli import Ran, Workplace
+from tests.command import Ran, Workplace
 from tests.conftest import connection
 
 IDS = ("a", "b", "c", "d")

@@ -1,7 +1,8 @@
 """The shape of a declaration document, as pydantic's core checks it: strictly, nothing coerced, no further fields.
 
-Pure. It is written as the schema that pydantic would build from TypedDicts (tests/test_shape.py holds those, and that
-both agree): importing pydantic and building it anew takes longer than all else that a plan of a few files does.
+Pure. It is written as the schema that pydantic would build from TypedDicts (tests/declarations/test_schema.py holds
+those, and that both agree): importing pydantic and building it anew takes longer than all else that a plan of a few
+files does.
 Optional maps and scalars may be null, which removes a default (RFC 7396).
 """
 

@@ -1,6 +1,6 @@
 """The comparison of what is declared with what is known: `plan(desired, state, policy, now) -> Plan`.
 
-Pure. Addresses are compared one by one; the tables in tests/planner/ show each case.
+Pure. Addresses are compared one by one; the tables in tests/planning/cases/ show each case.
 """
 
 from __future__ import annotations

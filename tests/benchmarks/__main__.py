@@ -27,7 +27,7 @@ from tests.benchmarks import page
 from tests.benchmarks.measure import Case, Run, alternately, ratio, together
 from tests.benchmarks.picture import svg
 from tests.benchmarks.workload import empty_state, keep
-from tests.cli import clean_environment
+from tests.command import clean_environment
 
 ROOT: Final = Path(__file__).parents[2]
 HERE: Final = Path(__file__).parent

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from reconciler.sandbox import SandboxServer
-from tests.cli import Workplace
+from tests.command import Workplace
 from tests.conftest import ROOT
 
 LIVE: Final = dict(os.environ) if os.environ.get("RECONCILER_LIVE") == "1" else {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import Workplace
+from tests.command import Workplace
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.vcr

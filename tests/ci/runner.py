@@ -16,7 +16,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from tests.ci.expressions import filled, holds
-from tests.cli import clean_environment
+from tests.command import clean_environment
 
 ACTIONS: Final = {
     "actions/checkout": "checkout",

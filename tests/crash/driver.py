@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.cli import Ran, clean_environment
+from tests.command import Ran, clean_environment
 from tests.crash.effects import Cut
 
 ROOT = Path(__file__).parent.parent.parent

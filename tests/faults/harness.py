@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Call
-from tests.cli import Ran, Workplace
+from tests.command import Ran, Workplace
 
 APPLY = ("apply", "--auto-approve")
 NAMES: AbstractSet[str] = frozenset({"A", "B", "C", "once:O"})

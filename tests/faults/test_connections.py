@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from reconciler.sandbox import SandboxServer
-from tests.cli import Ran, Workplace
+from tests.command import Ran, Workplace
 from tests.conftest import connection
 from tests.faults.harness import (
     FOUR,

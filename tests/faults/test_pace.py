@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.delivery.retry import BACKOFF_CAP, backoff
 from reconciler.sandbox import SandboxServer
-from tests.cli import COMMAND, Workplace, clean_environment
+from tests.command import COMMAND, Workplace, clean_environment
 from tests.faults.harness import FOUR, SPREAD, QuickClock, apply, check_recovers, invokes, many, pending
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.sandbox import SandboxConfig, SandboxServer
-from tests.cli import Workplace
+from tests.command import Workplace
 from tests.conftest import connection
 from tests.faults.harness import (
     FOUR,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.sandbox import SandboxConfig, SandboxServer
-from tests.cli import COMMAND, Workplace, clean_environment
+from tests.command import COMMAND, Workplace, clean_environment
 from tests.conftest import connection
 from tests.faults.harness import check_nothing_doubled
 from tests.faults.test_mixed_faults import declare, mixed

@@ -27,7 +27,7 @@ import pytest
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Call, Outcome
 from reconciler.state import journal
-from tests.cli import COMMAND, Ran, Workplace, clean_environment
+from tests.command import COMMAND, Ran, Workplace, clean_environment
 
 APPLY = ("apply", "--auto-approve")
 # Three Invocations, one after the other.

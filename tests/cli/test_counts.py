@@ -22,7 +22,7 @@ from reconciler.state.stores import local
 from reconciler.yamlfile import reader
 from reconciler.yamlfile.document import Parsed
 from tests.benchmarks import workload, writing
-from tests.cli import Workplace, clean_environment
+from tests.command import Workplace, clean_environment
 from tests.conftest import ROOT
 
 NOWHERE = "http://127.0.0.1:9"
@@ -180,7 +180,7 @@ def test_no_child_is_left() -> None:
     """Every child is waited for."""
     # In a process of its own, for this one may have children of other tests.
     code = (
-        "import os; from reconciler.declarations import parallel; from tests.test_counts import numbered\n"
+        "import os; from reconciler.declarations import parallel; from tests.cli.test_counts import numbered\n"
         "assert len(list(parallel.spread(range(1_000), numbered, 2))) == 8\n"
         "try: os.waitpid(-1, os.WNOHANG)\n"
         "except ChildProcessError: print('none')"

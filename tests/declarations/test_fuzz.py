@@ -14,7 +14,7 @@ from reconciler.errors import DeclarationError
 from reconciler.interaction import Interaction
 from reconciler.render.problems import problems_text
 
-EXAMPLES = [path.read_bytes() for path in sorted((Path(__file__).parent.parent / "interactions").iterdir())]
+EXAMPLES = [path.read_bytes() for path in sorted((Path(__file__).parents[2] / "interactions").iterdir())]
 PARTS = 10
 TOKENS = re.compile(rb"\s+|[\w.]+|.", re.DOTALL)
 SPLICES = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import Workplace
+from tests.command import Workplace
 
 MADE = {"reconciler.yaml", "reconciler.state.json", "reconciler.state.json.lock", "interactions", ".gitignore"}
 SET_REGION = "set region in reconciler.yaml"

@@ -18,7 +18,7 @@ from reconciler.state.codec import decode, encode
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 from tests.known import AT, LINEAGE, failed, interaction, opened, pending, state
 
-VERSION_1: Final = Path(__file__).parent / "states" / "version-1.json"
+VERSION_1: Final = Path(__file__).parent / "versions" / "version-1.json"
 CLID: Final = {"type": "clid", "value": "+447700900123"}
 URL: Final = {"type": "url", "label": "Café “☎”", "value": "https://crm.example/?a=1&b=2"}
 SKILLS: Final = {"interactiontype": "nonlive", "skills": [{"name": "skillOptional", "expiryafter": 0}]}

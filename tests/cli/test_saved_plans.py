@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.sandbox import SandboxServer
-from tests.cli import Ran, Workplace
+from tests.command import Ran, Workplace
 
 NINE = "".join(f"  - {{externalid: id-{n}, route: R}}\n" for n in range(9))
 APPLY = ("apply", "--auto-approve")

@@ -22,7 +22,7 @@ from reconciler.yamlfile import reader
 from reconciler.yamlfile.document import Parsed
 from reconciler.yamlfile.reader import JUDGED_BYTES, parse, parse_pure
 
-EXAMPLES = Path(__file__).parent.parent / "interactions"
+EXAMPLES = Path(__file__).parents[2] / "interactions"
 CONTRACT = """\
 provider: CrmIntegration
 defaults:
@@ -326,7 +326,8 @@ def test_any_other_configuration_file_is_an_error(text: str) -> None:
 def test_loading_imports_no_more_than_it_needs() -> None:
     """Valid files need neither httpx nor ruamel.yaml, which take long to import."""
     code = (
-        "import sys, pathlib; from reconciler.declarations.loader import load; from reconciler.declarations.validation import Rules;"
+        "import sys, pathlib; from reconciler.declarations.loader import load;"
+        "from reconciler.declarations.validation import Rules;"
         f"load(pathlib.Path({str(EXAMPLES)!r}), Rules(), base=pathlib.Path('/'));"
         "print([name for name in ('httpx', 'ruamel.yaml', 'asyncio') if name in sys.modules])"
     )

@@ -26,7 +26,7 @@ from reconciler.state.stores.local import StateFile
 from reconciler.state.stores.lock import locked
 from reconciler.state.transitions import fold
 from reconciler.times import stamp
-from tests.cli import Workplace
+from tests.command import Workplace
 from tests.conftest import ROOT
 
 PATIENCE = 60.0
@@ -238,7 +238,7 @@ def test_writers_and_readers_hammer_the_files(place: Workplace) -> None:
     """With writers taking turns, nothing that one saved or appended is lost, and readers see every step whole."""
 
     def start(call: str) -> subprocess.Popen[str]:
-        code = f"from pathlib import Path; from tests.test_races import read, write; {call}"
+        code = f"from pathlib import Path; from tests.cli.test_races import read, write; {call}"
         return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
     path = f"Path({str(place.state_path)!r})"

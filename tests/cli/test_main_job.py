@@ -7,7 +7,7 @@ from unittest import mock
 
 from reconciler.planning import planner
 from reconciler.sandbox import SandboxServer
-from tests.cli import Workplace
+from tests.command import Workplace
 
 THREE = """\
 provider: CrmIntegration

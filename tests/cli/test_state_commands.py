@@ -15,7 +15,7 @@ from reconciler.errors import StateError
 from reconciler.sandbox import SandboxServer
 from reconciler.state.model import State
 from reconciler.state.stores.local import StateFile
-from tests.cli import Ran, Workplace
+from tests.command import Ran, Workplace
 
 APPLY = ("apply", "--auto-approve")
 DETAILED = ("plan", "--detailed-exitcode")

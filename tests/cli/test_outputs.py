@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.sandbox import SandboxServer
-from tests.cli import Ran, Workplace
+from tests.command import Ran, Workplace
 
 COMMIT = "5d41402abc4b2a76b9719d911017c592aaaabbbb"
 OTHER = "7d793037a0760186574b0282f2f435e7ccccdddd"

@@ -26,7 +26,7 @@ from reconciler.cli.console import Console
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Outcome
 from reconciler.state.stores.lock import locked
-from tests.cli import COMMAND, Workplace, clean_environment
+from tests.command import COMMAND, Workplace, clean_environment
 
 PATIENCE = 60.0
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

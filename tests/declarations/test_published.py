@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.sandbox import SandboxServer
-from tests.cli import Workplace
+from tests.command import Workplace
 
 PUBLISHED = Path(__file__).parent / "published"
 DISPATCHES = sorted(path.stem for path in PUBLISHED.glob("*.json") if path.stem != "release")

@@ -31,7 +31,7 @@ from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 from reconciler.times import stamp
 from reconciler.yamlfile.reader import parse
 
-FOLDER: Final = Path(__file__).parent / "planner"
+FOLDER: Final = Path(__file__).parent / "cases"
 NOW: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
 SOURCE: Final = "interactions/crm.yaml"
 TARGET: Final = Target("https://api.test")
