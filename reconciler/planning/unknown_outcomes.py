@@ -71,12 +71,15 @@ def _settling(links: Links, wanted: Interaction | None) -> Iterator[Step]:
 def reuse_unsent(steps: tuple[Step, ...], links: Links) -> tuple[Step, ...]:
     """Return the steps, new ones under the requestid of the same request where that was certainly not processed.
 
-    Nothing can come of it twice: should it have been processed after all, the API ignores the copy.
+    Nothing can come of it twice: should it have been processed after all, the API ignores the copy. Each is used once.
     """
-    unsent = {(link.kind, link.provider, link.digest): requestid for requestid, link in links if not link.unknown}
+    used = {step.requestid for step in steps}
+    unsent = {
+        (link.kind, link.provider, link.digest): requestid
+        for requestid, link in links
+        if not link.unknown and requestid not in used
+    }
     return tuple(
-        step
-        if step.requestid
-        else Step(step.kind, step.provider, step.digest, unsent.get((step.kind, step.provider, step.digest)))
+        step if step.requestid else step._replace(requestid=unsent.pop((step.kind, step.provider, step.digest), None))
         for step in steps
     )
