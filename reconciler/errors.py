@@ -58,13 +58,17 @@ class Problem:
 
 
 class ReconcilerError(Exception):
-    """The root. `str(error)` is what is wrong and where; `hint` is what to do next."""
+    """The root. `str(error)` is what is wrong and where; `hint` is what to do next, `command` the words to do it with.
+
+    The words stand without `reconciler` and without the options in force, which only the command line knows.
+    """
 
     exit_code: ClassVar[ExitCode] = ExitCode.ERROR
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", command: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.hint = hint
+        self.command = command
 
 
 class UsageError(ReconcilerError):

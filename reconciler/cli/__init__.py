@@ -39,7 +39,7 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
         _show_problems(error, console)
         return error.exit_code
     except ReconcilerError as error:
-        console.error(str(error), error.hint)
+        console.error(str(error), console.hint(error))
         return error.exit_code
     except KeyboardInterrupt:
         console.error("interrupted" if console.sent else "interrupted; nothing was sent")
@@ -90,4 +90,4 @@ def _show_problems(error: DeclarationError | ConfigError, console: Console) -> N
 
     if error.problems:
         console.problems(error.problems, problems_text(error.problems))
-    console.error(str(error), error.hint)
+    console.error(str(error), console.hint(error))

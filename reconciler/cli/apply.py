@@ -50,7 +50,7 @@ from reconciler.render.report import report_text
 from reconciler.render.stale import stale_text
 from reconciler.render.words import count
 from reconciler.state.stores import local
-from reconciler.state.stores.local import WRONG_PATH, Found, StateFile
+from reconciler.state.stores.local import MAKE_STATE, WRONG_PATH, Found, StateFile
 from reconciler.state.stores.lock import locked
 from reconciler.times import stamp
 
@@ -166,7 +166,8 @@ def _prepare_folder(workspace: Workspace, options: argparse.Namespace) -> None:
     if options.new_state or workspace.sandbox:
         folder.mkdir(parents=True, exist_ok=True)
     elif not folder.is_dir():
-        raise StateMissing(f"{workspace.shown(folder)}: there is no such folder for the state", hint=WRONG_PATH)
+        wrong = f"{workspace.shown(folder)}: there is no such folder for the state"
+        raise StateMissing(wrong, hint=WRONG_PATH, command=MAKE_STATE)
 
 
 def _read_or_create(
@@ -178,8 +179,8 @@ def _read_or_create(
     except StateMissing as missing:
         state = new_state(workspace.target)
         if not (options.new_state or workspace.sandbox):
-            console.warn(str(missing), missing.hint)
-            return Found(state, left_over=False), (no_state_refusal(workspace),)
+            console.warn(str(missing), console.hint(missing))
+            return Found(state, left_over=False), (no_state_refusal(workspace, "--new-state"),)
         store.create(state)
         console.note(f"{workspace.shown(workspace.state_path)}: a new, empty state")
         return Found(state, left_over=False), ()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import textwrap
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, Final, NoReturn
 
 from reconciler import __version__
@@ -21,22 +23,60 @@ exit codes:
 """
 
 
+_REPEATED: Final = {
+    "-C": "directory",
+    "--config": "config",
+    "--env": "env",
+    "--interactions": "interactions",
+    "--state": "state",
+}
+
+
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong as our own error, with the documented exit code."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, hint=f"`{self.prog} --help` shows what there is.")
+        if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message, re.DOTALL):
+            self.refuse(message, choice[1], re.findall(r"[\w-]+", choice[2]))
+        self.refuse(message)
+
+    def refuse(self, message: str, given: str = "", known: Sequence[str] = ()) -> NoReturn:
+        """Raise UsageError, with what of the known words was meant perhaps."""
+        close = get_close_matches(given, known, 1)
+        hint = f"Did you mean {close[0]}? What there is" if close else "What there is"
+        raise UsageError(message, hint=hint, command=(*self.prog.split()[1:], "--help"))
+
+    def unknown(self, given: str) -> NoReturn:
+        """Raise UsageError for an option or an operand that this command doesn't take."""
+        option = given.partition("=")[0] if given.startswith("-") else given
+        self.refuse(f"unrecognized argument: {option}", option, re.findall(r"--?[\w-]+", self.format_usage()))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options; raises UsageError. `--help` and `--version` print and leave."""
-    options = parser(arguments[0] if arguments else "").parse_args(arguments)
+    top = parser(arguments[0] if arguments else "")
+    options, unknown = top.parse_known_args(arguments)
+    if unknown:
+        getattr(options, "parser", top).unknown(unknown[0])
     if not getattr(options, "module", None):
-        raise UsageError("which command?", hint="`reconciler --help` shows what there is.")
+        raise UsageError("which command?", hint="What there is", command=("--help",))
     return options
 
 
-def parser(first: str = "") -> argparse.ArgumentParser:
+def in_force(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return those of the options that another command must repeat, to be about the same folder, state and API."""
+    given = ((flag, getattr(options, name)) for flag, name in _REPEATED.items())
+    words = [word for flag, value in given if value for word in _option(flag, value)]
+    return (*words, *(["--sandbox"] if options.sandbox else []))
+
+
+def _option(flag: str, value: str) -> tuple[str, ...]:
+    if not value.startswith("-"):
+        return flag, value
+    return (f"{flag}={value}" if flag.startswith("--") else flag + value,)
+
+
+def parser(first: str = "") -> _Parser:
     """Return the whole parser; docs and tests read it too. Where `first` is a command, the others are left out."""
     top = _Parser(
         prog="reconciler",
@@ -80,7 +120,7 @@ def _command(commands: Any, name: str, module: str, summary: str, more: str = ""
         parents=[_global_options(top=False)],
         allow_abbrev=False,
     )
-    parser.set_defaults(module=module, command=name)
+    parser.set_defaults(module=module, command=name, parser=parser)
     return parser
 
 

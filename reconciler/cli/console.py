@@ -13,7 +13,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Final, TextIO
 
-from reconciler.errors import Problem
+from reconciler.cli.arguments import in_force
+from reconciler.commandline import CommandLine
+from reconciler.errors import Problem, ReconcilerError
 from reconciler.escape import visible
 
 _BAR: Final = 30
@@ -34,6 +36,8 @@ class Console:
         self.width = _width(environ) if self.terminal or environ.get("COLUMNS") else 80
         self.json_log = False
         self.verbose = False
+        self.command = CommandLine()
+        """How the next command is to be called."""
         self.cut = False
         """Whether data is missing from stdout, for another reason than that its reader wanted no more."""
         self.sent = False
@@ -47,6 +51,7 @@ class Console:
         self.colour = self.colour and not options.no_color
         self.json_log = options.log_format == "json"
         self.verbose = options.verbose
+        self.command = CommandLine(in_force(options))
         self._folder = settings_folder(options)
 
     def out(self, text: str) -> None:
@@ -55,6 +60,11 @@ class Console:
         if error is not None and error.errno not in _READER_GONE and not self.cut:
             self.cut = True
             self.error(f"what was asked for can't be printed: {error.strerror}")
+
+    def hint(self, error: ReconcilerError) -> str:
+        """Return what to do next, with the command to do it with."""
+        command = self.command(*error.command) if error.command else ""
+        return ": ".join(part for part in (error.hint, command) if part)
 
     def error(self, message: str, hint: str = "") -> None:
         """Log what is wrong and what to do next."""

@@ -19,6 +19,7 @@ from reconciler.cli.workspace import (
     read_state,
     start_sandbox_state,
 )
+from reconciler.commandline import operands
 from reconciler.declarations.loader import Declarations
 from reconciler.errors import ExitCode, StateMissing
 from reconciler.planning import saved_plan
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     if summary_wanted():
         append_summary(markdown(saved, options), console)
     if options.out:
-        _save(saved, Path(options.directory or ".") / options.out, console)
+        _save(saved, options, console)
     timings.ended("show and save")
     timings.show()
     return _exit_code(plan, refused) if options.detailed_exitcode else ExitCode.DONE
@@ -68,8 +69,8 @@ def _read_state(
             return start_sandbox_state(workspace) if options.out else new_state(), ()
         if options.out:
             raise
-        console.warn(str(missing), missing.hint)
-        return new_state(), (no_state_refusal(workspace),)
+        console.warn(str(missing), console.hint(missing))
+        return new_state(), (no_state_refusal(workspace, console.command("apply", "--new-state")),)
 
 
 def revealed(
@@ -86,9 +87,9 @@ def revealed(
     }
 
 
-def _save(saved: SavedPlan, path: Path, console: Console) -> None:
-    write_file(path, saved_plan.encode(saved))
-    console.note(f"Saved. To apply exactly this: reconciler apply {path}")
+def _save(saved: SavedPlan, options: argparse.Namespace, console: Console) -> None:
+    write_file(Path(options.directory or ".") / options.out, saved_plan.encode(saved))
+    console.note(f"Saved. To apply exactly this: {console.command('apply', *operands(options.out))}")
 
 
 def _exit_code(plan: Plan, refused: tuple[Refusal, ...]) -> ExitCode:

@@ -146,9 +146,9 @@ def start_sandbox_state(workspace: Workspace) -> State:
     return state
 
 
-def no_state_refusal(workspace: Workspace) -> Refusal:
+def no_state_refusal(workspace: Workspace, override: str) -> Refusal:
     """Return the guard against going on without a state."""
-    return Refusal("no-state", f"{workspace.shown(workspace.state_path)}: there is no state", "--new-state")
+    return Refusal("no-state", f"{workspace.shown(workspace.state_path)}: there is no state", override)
 
 
 def new_state(target: Target | None = None) -> State:

@@ -112,7 +112,7 @@ def decode(data: bytes, name: str) -> SavedPlan:
 
 
 def _bad(name: str, why: str) -> PlanFileError:
-    return PlanFileError(f"{name}: {why}", hint="Plan anew: reconciler plan --out FILE")
+    return PlanFileError(f"{name}: {why}", hint="Plan anew", command=("plan", "--out", "FILE"))
 
 
 def _saved(content: dict[str, Any]) -> SavedPlan:

@@ -157,7 +157,7 @@ def test_what_is_not_there_cannot_be_shown(place: Workplace) -> None:
 def test_wrong_usage(place: Workplace, arguments: list[str]) -> None:
     """A command line that makes no sense ends with 64 and a hint, and touches nothing."""
     before = place.state_path.read_bytes()
-    says(place.run("state", *arguments), 64, "Error: ", "--help` shows what there is")
+    says(place.run("state", *arguments), 64, "Error: ", "What there is: reconciler state ", "--help")
     assert place.state_path.read_bytes() == before
 
 

@@ -25,9 +25,10 @@ from reconciler.state.model import Open, State
 
 _READS: Final = 100
 WRONG_PATH: Final = (
-    "If this is the first run, make a state: `reconciler init`, or `apply --new-state`. If not, the path is wrong or "
-    "the state was lost: without it everything would be dispatched again."
+    "If this is not the first run, the path is wrong or the state was lost: without it everything would be "
+    "dispatched again. If it is, make a state"
 )
+MAKE_STATE: Final = ("init",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,7 @@ def _missing(path: Path) -> StateMissing:
             f"{path}: there is a journal, but no state beside it",
             hint="Restore the state from where it is kept: the journal continues it.",
         )
-    return StateMissing(
-        f"{path}: there is no state",
-        hint=WRONG_PATH,
-    )
+    return StateMissing(f"{path}: there is no state", hint=WRONG_PATH, command=MAKE_STATE)
 
 
 def _read_journal(path: Path) -> bytes:

@@ -77,10 +77,10 @@ def test_create_refuses_a_journal_without_its_state(path: Path) -> None:
 
 
 def test_a_missing_state_says_what_to_do(path: Path) -> None:
-    """No state is an error of its own kind, with both ways on."""
+    """No state is an error of its own kind, which says that it may be lost, and how to make the first one."""
     with pytest.raises(StateMissing, match="there is no state") as error:
         local.read(path)
-    assert "reconciler init" in error.value.hint
+    assert error.value.command == ("init",)
     assert "path is wrong" in error.value.hint
 
 
