@@ -5,8 +5,9 @@ Pure. Shapes are checked by hand while decoding: a state is our own file, and la
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar, get_type_hints
 from uuid import UUID
@@ -20,8 +21,11 @@ from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 VERSION: Final = 1
 _SECTIONS: Final = ("interactions", "pending", "failed")
 _KEYS: Final = frozenset({"version", "lineage", "serial", "target", *_SECTIONS})
-_HEAD: Final = b'\n  "'
-_ENTRY: Final = b'\n    "'
+LAST_SERIAL: Final = 2**53 - 1
+"""The largest whole number that every JSON tool carries."""
+_CONFLICT: Final = re.compile(rb"^<{7} ", re.MULTILINE)
+_TOKENS: Final = re.compile(rb'(?P<key>"[^"\\]*(?:\\.[^"\\]*)*")\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}]')
+_MERGED: Final = "Two versions of the state were merged. Put back one that was written whole; then plan."
 _PIECE: Final = 1 << 16
 _LINES: Final = 100
 _KINDS: Final = frozenset(kind.value for kind in Kind)
@@ -45,7 +49,16 @@ class Prepared:
 
 
 def encode(state: State, prepared: Prepared | None = None) -> Iterator[bytes]:
-    """Yield the state file's bytes in pieces of some size: memory that is used again costs less than fresh memory."""
+    """Yield the state file's bytes in pieces of some size: memory that is used again costs less than fresh memory.
+
+    Raises StateError, before the first piece, where no serial is left, or none for the outcome of what is pending.
+    """
+    if state.serial + bool(state.pending) > LAST_SERIAL:
+        raise StateError(
+            f"the state has come to its last serial, {LAST_SERIAL}",
+            hint="Nobody counts so far. Set serial to 0 in the file, then",
+            command=("state", "new-lineage"),
+        )
     piece = bytearray()
     for part in _parts(state, prepared.line if prepared else _open_line):
         piece += part
@@ -134,47 +147,35 @@ def _failed_line(requestid: str, failure: Failed) -> bytes:
 
 def decode(data: bytes, name: str) -> State:
     """Return the state; `name` is the file to blame. Raises StateError for anything but a whole state of version 1."""
-    try:
+    with suppress(StateError, TypeError, ValueError):  # no error yet: somebody's tool may have laid it out anew
         state = _Decoder(name).state(_by_line(data))
-    except _OtherLayout:
-        state = _Decoder(name).state(_whole(data, name))
-    entries = len(state.interactions) + len(state.pending) + len(state.failed)
-    if data.count(_ENTRY) != entries or data.count(_HEAD) != len(_KEYS):
-        # Not in our own layout, or a key stands twice, as a merge may leave it: the slow way tells.
-        _refuse_duplicates(data, name)
-    return state
+        if _is_written_so(state, data):
+            return state
+    raw = _whole(data, name)
+    _refuse_duplicates(data, name)
+    return _Decoder(name).state(raw)
 
 
-def _whole(data: bytes, name: str) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise StateError(
-            f"{name}:{error.lineno}:{error.colno}: the state is not whole JSON: {error.msg}",
-            hint=f"Restore it from where it is kept, or from {name}.backup, the state before the last apply.",
-        ) from error
+def _is_written_so(state: State, data: bytes) -> bool:
+    """Whether these are the very bytes of the state: then nothing in them was misread, and no key stands twice."""
+    position = 0
+    for piece in encode(state):
+        if not data.startswith(piece, position):
+            return False
+        position += len(piece)
+    return position == len(data)
 
 
-def _by_line(data: bytes) -> Any:
-    """Return the raw state with its sections as `_Lines`; raises _OtherLayout if it isn't in our own layout."""
-    head, lines, position = [], {}, 0
+def _by_line(data: bytes) -> dict[str, Any]:
+    """Return the raw state, read as if we had written it; what comes of another layout is anything, or a ValueError."""
+    frame, lines, end = [], {}, 0
     for section in _SECTIONS:
-        opening = b'\n  "%b": {\n' % section.encode()
-        if (start := data.find(opening, position)) >= 0:
-            start += len(opening)
-            end = data.find(b"\n  }", start)
-            head.append(data[position:start])
-            lines[section] = _Lines(data, start, end)
-            position = end
-    try:
-        raw = orjson.loads(b"".join([*head, data[position:]]))
-    except orjson.JSONDecodeError as error:
-        raise _OtherLayout from error
-    return {**raw, **lines} if isinstance(raw, dict) else raw
-
-
-class _OtherLayout(Exception):
-    """The state is not in our own layout, which is no error: somebody's tool may have formatted it."""
+        opening = b'\n  "%b": {' % section.encode()
+        start = data.index(opening, end) + len(opening)
+        frame.append(data[end:start])
+        end = start if data[start : start + 1] == b"}" else data.index(b"\n  }", start)
+        lines[section] = _Lines(data, start, end)
+    return {**orjson.loads(b"".join([*frame, data[end:]])), **lines}
 
 
 class _Lines:
@@ -184,35 +185,47 @@ class _Lines:
         self._data, self._start, self._end = data, start, end
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        data, position, end = self._data, self._start, self._end
-        while position < end:
-            newline = data.find(b",\n", position, end)
-            line = data[position : end if newline < 0 else newline]
-            position = end if newline < 0 else newline + 2
-            try:
-                [entry] = orjson.loads(b"{%b}" % line).items()
-            except ValueError as error:
-                raise _OtherLayout from error
+        position = self._start
+        while position < self._end:
+            comma = self._data.find(b",\n", position, self._end)
+            end = comma if comma >= 0 else self._end
+            [entry] = orjson.loads(b"{%b}" % self._data[position:end]).items()
             yield entry
+            position = end + 1
+
+
+def _whole(data: bytes, name: str) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        if conflict := _CONFLICT.search(data):
+            raise StateError(
+                f"{name}:{_line_number(data, conflict.start())}: a merge conflict stands in the state", hint=_MERGED
+            ) from error
+        raise StateError(
+            f"{name}:{error.lineno}:{error.colno}: the state is not whole JSON: {error.msg}",
+            hint=f"Restore it from where it is kept, or from {name}.backup, the state before the last apply.",
+        ) from error
 
 
 def _refuse_duplicates(data: bytes, name: str) -> None:
-    """Raise StateError if a key stands twice: orjson keeps the last one, and the other would be lost."""
+    """Raise StateError if a key stands twice in one map of valid JSON: parsers keep the last, and the other is lost."""
+    maps: list[dict[str, int]] = []
+    for token in _TOKENS.finditer(data):
+        if token[0] == b"{":
+            maps.append({})
+        elif token[0] == b"}":
+            maps.pop()
+        elif key := token["key"]:
+            first = maps[-1].setdefault(orjson.loads(key), token.start())
+            if first != token.start():
+                line, other = _line_number(data, token.start()), _line_number(data, first)
+                said = f"{name}:{line}: {orjson.loads(key)!r} stands twice, the first time in line {other}"
+                raise StateError(said, hint=_MERGED)
 
-    def pairs(entries: list[tuple[str, Any]]) -> None:
-        seen: set[str] = set()
-        for key, _ in entries:
-            if key in seen:
-                raise StateError(
-                    f"{name}: {key!r} stands twice",
-                    hint="Two versions of the state were merged. Put back one that was written whole; then plan.",
-                )
-            seen.add(key)
 
-    try:
-        json.loads(data, object_pairs_hook=pairs)
-    except (RecursionError, ValueError) as error:
-        raise StateError(f"{name}: it nests too deep, or holds a number too long, to be checked") from error
+def _line_number(data: bytes, position: int) -> int:
+    return data.count(b"\n", 0, position) + 1
 
 
 class _Decoder:
@@ -233,7 +246,7 @@ class _Decoder:
         sections = {section: self._mapping(raw[section], section) for section in _SECTIONS}
         return State(
             lineage=self._lineage(raw["lineage"]),
-            serial=self._serial(raw["serial"]),
+            serial=self._count(raw["serial"], "serial"),
             target=self._target(raw["target"]),
             interactions=dict(self._entries("interactions", sections["interactions"], Open)),
             pending=dict(self._entries("pending", sections["pending"], Pending)),
@@ -262,9 +275,9 @@ class _Decoder:
         except (AttributeError, TypeError, ValueError):
             raise self._wrong("lineage is not a UUID") from None
 
-    def _serial(self, value: Any) -> int:
-        if type(value) is not int or value < 0:
-            raise self._wrong("serial is not a number from 0 up")
+    def _count(self, value: Any, what: str) -> int:
+        if type(value) is not int or not 0 <= value <= LAST_SERIAL:
+            raise self._wrong(f"{what} is not a whole number from 0 to {LAST_SERIAL}")
         return value
 
     def _target(self, value: Any) -> Target | None:
@@ -311,11 +324,15 @@ class _Decoder:
             if entry["kind"] not in _KINDS or (entry["kind"] == Kind.BURN and is_once(entry["address"])):
                 raise self._wrong(f"{section}: kind of {key!r} is not one of {', '.join(Kind)}")
             entry["kind"] = Kind(entry["kind"])
+            self._count(entry["order"], f"{section}: order of {key!r}")
             self._time(section, key, entry["at"])
         if kind is Failed:
             if entry["action"] not in {"dispatch", "release"}:
                 raise self._wrong(f"{section}: action of {key!r} is neither dispatch nor release")
+            self._count(entry["attempts"], f"{section}: attempts of {key!r}")
             entry["earlier"] = tuple(entry.get("earlier", ()))
+            if not all(type(earlier) is str for earlier in entry["earlier"]):
+                raise self._wrong(f"{section}: earlier of {key!r} is of the wrong type")
         if "fields" in entry:
             entry["fields"] = self._fields(section, key, entry["fields"])
         for part in ("provider", "at"):

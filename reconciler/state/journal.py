@@ -55,7 +55,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
 
 def decode(data: bytes, name: str) -> tuple[Record, ...]:
     """Return the records of a journal; `name` is the file to blame. Raises StateError for anything but a torn end."""
-    whole, newline, _torn = data.rpartition(b"\n")
+    whole, newline, _torn = data.replace(b"\r\n", b"\n").rpartition(b"\n")  # git's autocrlf
     return tuple(_decode_lines(whole, name)) if newline else ()
 
 

@@ -202,7 +202,7 @@ def no_release_after_burn() -> None:
 @mutant
 def chain_order_reversed() -> None:
     """Store the order of a chain the wrong way round."""
-    _link_with(lambda link, _: link._replace(order=-link.order))
+    _link_with(lambda link, _: link._replace(order=9 - link.order))
 
 
 @mutant

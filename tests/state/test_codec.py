@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import StateError
 from reconciler.interaction import content_digest, packed
-from reconciler.state.codec import decode, encode
+from reconciler.state.codec import LAST_SERIAL, decode, encode
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 from tests.known import AT, LINEAGE, failed, interaction, opened, pending, state
 
@@ -50,13 +53,13 @@ EVERYTHING: Final = State(
 
 names = st.text(max_size=12)
 providers = st.none() | names
-json = st.recursive(
+values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | names,
     lambda part: st.lists(part, max_size=3) | st.dictionaries(names, part, max_size=3),
     max_leaves=6,
 )
 digests = st.builds(content_digest, providers, st.binary(max_size=4))
-fields = st.builds(packed, st.dictionaries(names, json, max_size=3))
+fields = st.builds(packed, st.dictionaries(names, values, max_size=3))
 times = st.just(AT)
 opens = st.builds(Open, providers, digests, names, names, names, fields, st.booleans(), st.booleans())
 links = st.builds(
@@ -91,7 +94,7 @@ failures = st.builds(
 states = st.builds(
     State,
     lineage=st.uuids().map(str),
-    serial=st.integers(0, 2**53),
+    serial=st.integers(0, LAST_SERIAL - 1),
     target=st.none() | st.builds(Target, names, st.none() | names),
     interactions=st.dictionaries(names, opens, max_size=3),
     pending=st.dictionaries(names, links, max_size=3),
@@ -209,9 +212,7 @@ ILL_SHAPED: Final[list[dict[str, Any]]] = [
 WRONG: Final[list[tuple[str, Any, str]]] = [
     ("lineage", "not-a-uuid", "lineage"),
     ("lineage", 5, "lineage"),
-    ("serial", -1, "serial"),
-    ("serial", True, "serial"),
-    ("serial", 1.0, "serial"),
+    *[("serial", wrong, "serial is not") for wrong in (-1, True, 1.0, 1e300, "7", None, 2**53, 2**63, 2**64 - 1)],
     ("target", "https://x", "target"),
     ("target", {"base_url": 1}, "target"),
     ("target", {"base_url": "x", "account": None, "more": 1}, "target"),
@@ -231,12 +232,13 @@ WRONG: Final[list[tuple[str, Any, str]]] = [
     ("pending", {"p": {**LINK, "kind": "replace"}}, "kind of 'p'"),
     ("pending", {"p": {**LINK, "kind": "burn", "address": "once:x"}}, "kind of 'p'"),
     ("pending", {"p": {**LINK, "order": "0"}}, "order of 'p'"),
-    ("pending", {"p": {**LINK, "order": True}}, "order of 'p'"),
+    *[("pending", {"p": {**LINK, "order": wrong}}, "order of 'p'") for wrong in (True, -1, 2**53)],
     ("pending", {"p": {**LINK, "at": "yesterday"}}, "at of 'p'"),
     ("pending", {"p": {**LINK, "at": "2026-01-02T11:00:00"}}, "at of 'p'"),
     ("failed", {"f": {**FAILURE, "action": "burn"}}, "action of 'f'"),
     ("failed", {"f": {**FAILURE, "earlier": "x"}}, "earlier of 'f'"),
-    ("failed", {"f": {**FAILURE, "attempts": None}}, "attempts of 'f'"),
+    ("failed", {"f": {**FAILURE, "earlier": ["x", 1]}}, "earlier of 'f'"),
+    *[("failed", {"f": {**FAILURE, "attempts": wrong}}, "attempts of 'f'") for wrong in (None, -1, 2**64 - 1)],
     ("more", {}, "'more'"),
 ]
 
@@ -266,39 +268,129 @@ def test_something_else_is_refused(data: bytes) -> None:
         decode(data, "s.json")
 
 
-def merged(line: bytes) -> bytes:
-    """Return the committed state with one of its lines standing twice, the second time a little different."""
-    data = VERSION_1.read_bytes()
-    at = data.index(line)
-    end = data.index(b"\n", at) + 1
-    whole = data[at:end]
-    other = whole.replace(b'"at":"2026', b'"at":"2027').replace(b": 12", b": 13")
-    comma = b"" if whole.rstrip().endswith((b",", b"{")) else b","
-    return data[:at] + other.rstrip(b"\n") + comma + b"\n" + data[at:]
+class Twice(dict[str, Any]):
+    """A map with one of its keys twice, when it is written as JSON."""
+
+    def __init__(self, whole: dict[str, Any], key: str, value: object) -> None:
+        super().__init__(whole)
+        self._twice = (key, value)
+
+    def items(self) -> Any:
+        """Return the pairs, and the one more."""
+        return [*super().items(), self._twice]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b'    "ObjectId_001"',
-        b'    "6f1c2b5e-0000-5000-8000-000000000003"',
-        b'    "6f1c2b5e-0000-5000-8000-00000000000a"',
-        b'  "serial"',
-        b'  "lineage"',
-    ],
-)
-def test_a_key_that_stands_twice_is_refused(line: bytes) -> None:
-    """A merge of two versions may leave both, of which a JSON parser would keep one without a word."""
-    with pytest.raises(StateError, match="stands twice") as error:
-        decode(merged(line), "s")
+def our_layout(raw: dict[str, Any]) -> str:
+    """Return raw JSON as states are laid out: an entry a line."""
+    return "{\n  " + ",\n  ".join(f"{json.dumps(key)}: {our_part(part)}" for key, part in raw.items()) + "\n}\n"
+
+
+def our_part(part: Any) -> str:
+    """Return a part of the top as states are laid out."""
+    if not isinstance(part, dict) or not part or "base_url" in part:
+        return compact(part)
+    return "{\n    " + ",\n    ".join(f"{json.dumps(key)}: {compact(entry)}" for key, entry in part.items()) + "\n  }"
+
+
+def compact(value: Any) -> str:
+    """Return JSON without white space, not escaped."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+LAYOUTS: Final[list[Callable[[dict[str, Any]], str]]] = [
+    our_layout,
+    compact,
+    json.dumps,
+    lambda raw: json.dumps(raw, indent=1),
+    lambda raw: json.dumps(raw, indent=2),
+    lambda raw: "\n" + json.dumps(raw, indent="\t", separators=("  , ", " :")) + "\n\n",
+]
+layouts = st.sampled_from(LAYOUTS)
+line_ends = st.sampled_from(["\n", "\r\n"])
+
+
+def shuffled(value: Any, chance: random.Random) -> Any:
+    """Return JSON with the keys of its maps in another order."""
+    if isinstance(value, dict):
+        return {key: shuffled(value[key], chance) for key in chance.sample(sorted(value), len(value))}
+    return [shuffled(item, chance) for item in value] if isinstance(value, list) else value
+
+
+def maps(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the map, and all maps in it, that hold anything."""
+    if isinstance(value, dict) and value:
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from maps(part)
+
+
+def with_twice(value: Any, where: dict[str, Any], twice: Twice) -> Any:
+    """Return JSON with one of its maps replaced."""
+    if value is where:
+        return twice
+    if isinstance(value, dict):
+        return {key: with_twice(part, where, twice) for key, part in value.items()}
+    return [with_twice(part, where, twice) for part in value] if isinstance(value, list) else value
+
+
+@given(states, layouts, line_ends, st.none() | st.randoms(use_true_random=False))
+def test_a_layout_says_nothing(original: State, layout: Any, line_end: str, chance: random.Random | None) -> None:
+    """However a tool lays a state out, in whatever order and with whatever line ends, it says the same."""
+    raw = orjson.loads(b"".join(encode(original)))
+    laid_out = layout(shuffled(raw, chance) if chance else raw)
+    assert decode(laid_out.replace("\n", line_end).encode(), "s") == original
+
+
+@given(st.just(EVERYTHING) | states, layouts, st.data())
+def test_a_key_that_stands_twice_is_refused(original: State, layout: Any, data: st.DataObject) -> None:
+    """A merge may leave two of a key, anywhere and with any value, of which a JSON parser would keep one."""
+    raw = orjson.loads(b"".join(encode(original)))
+    where = data.draw(st.sampled_from(list(maps(raw))))
+    key = data.draw(st.sampled_from(sorted(where)))
+    value = data.draw(st.sampled_from([where[key], None, 7, "1:x", {}]))
+    with pytest.raises(StateError, match="stands twice, the first time in line") as error:
+        decode(layout(with_twice(raw, where, Twice(where, key, value))).encode(), "s")
     assert "merged" in error.value.hint
 
 
-def test_another_layout_is_read() -> None:
-    """A state that a tool has laid out anew says the same."""
+def test_where_a_key_stands_twice() -> None:
+    """Both lines are named, also where one of the two is written with an escape."""
+    lines = VERSION_1.read_text(encoding="utf-8").splitlines(keepends=True)
+    entry = next(number for number, line in enumerate(lines) if '"ObjectId_001": ' in line)
+    lines.insert(entry + 1, lines[entry].replace('"ObjectId_001": ', '"\\u004fbjectId_001": '))
+    with pytest.raises(StateError, match=f"^s:{entry + 2}: 'ObjectId_001' .* in line {entry + 1}$"):
+        decode("".join(lines).encode(), "s")
+
+
+def test_a_merge_conflict_is_named() -> None:
+    """What git leaves in a file that it couldn't merge is told from other damage."""
+    lines = VERSION_1.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[3:4] = ["<<<<<<< HEAD\n", lines[3], "=======\n", lines[3], ">>>>>>> other\n"]
+    with pytest.raises(StateError, match=r"^s:4: a merge conflict stands in the state$") as error:
+        decode("".join(lines).encode(), "s")
+    assert "merged" in error.value.hint
+
+
+def test_what_looks_like_our_layout_is_not_taken_for_it() -> None:
+    """Lines that look like our own mean what they mean as JSON."""
     raw = orjson.loads(VERSION_1.read_bytes())
-    assert decode(orjson.dumps(raw), "s") == EVERYTHING
-    assert decode(orjson.dumps(raw, option=orjson.OPT_INDENT_2), "s") == EVERYTHING
+    inner = "{" + "".join(f'\n  "{section}": {{}},' for section in ("interactions", "pending", "failed"))[:-1] + "}"
+    raw["interactions"]["ObjectId_001"]["fields"] = {"x": "INNER"}
+    read = decode(compact(raw).replace('"INNER"', inner).encode(), "s")
+    assert orjson.loads(read.interactions["ObjectId_001"].fields) == {"x": orjson.loads(inner)}
+    with pytest.raises(StateError, match="it is not a state"):
+        decode(f"[{inner}]".encode(), "s")
+
+
+@pytest.mark.parametrize("pending", [0, 1])
+def test_the_last_serial(pending: int) -> None:
+    """What would have no serial left for the outcome of what is pending is not written, let alone sent."""
+    links = dict(list(EVERYTHING.pending.items())[:pending])
+    last = replace(EVERYTHING, serial=LAST_SERIAL - pending, pending=links)
+    assert decode(b"".join(encode(last)), "s") == last
+    with pytest.raises(StateError, match="has come to its last serial, 9007199254740991") as error:
+        list(encode(replace(last, serial=last.serial + 1)))
+    assert error.value.command == ("state", "new-lineage")
 
 
 @pytest.mark.parametrize("part", [b"[" * 300 + b"]" * 300, b"[" * 1010 + b"]" * 1010, b"9" * 5000])

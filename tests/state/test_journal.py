@@ -42,6 +42,12 @@ def test_round_trip(written: list[Record]) -> None:
     assert decode(b"".join(map(encode, written)), "j") == tuple(written)
 
 
+@given(st.lists(records, max_size=3))
+def test_line_ends_of_windows(written: list[Record]) -> None:
+    """A journal that git's autocrlf went over says the same."""
+    assert decode(b"".join(map(encode, written)).replace(b"\n", b"\r\n"), "j") == tuple(written)
+
+
 def test_a_record_is_a_line_of_checksum_and_json() -> None:
     """The format is as it ever was: what is not so, is not written."""
     assert encode(RECORDS[0]) == (
