@@ -49,10 +49,7 @@ class Workplace:
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
-            try:
-                code = main(list(arguments))
-            except SystemExit as stopped:
-                code = int(stopped.code or 0)
+            code = main(list(arguments))
         return Ran(code, out.getvalue(), err.getvalue())
 
     def spawn(self, *arguments: str, env: Mapping[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:

@@ -12,11 +12,14 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Final
 
-from reconciler.cli.arguments import parse
+from reconciler.cli.arguments import Told, parse
 from reconciler.cli.console import Console
 from reconciler.cli.signals import die_of
 from reconciler.errors import ConfigError, DeclarationError, ExitCode, ReconcilerError
+
+_STDERR: Final = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +45,7 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
         console.error(str(error), console.hint(error))
         return error.exit_code
     except KeyboardInterrupt:
+        console.leave_line()
         console.error("interrupted" if console.sent else "interrupted; nothing was sent")
         return ExitCode.INTERRUPTED
     except (RecursionError, MemoryError) as error:
@@ -69,13 +73,18 @@ def _as_bug(error: Exception) -> str:
 
 
 def _run(arguments: Sequence[str], console: Console) -> int:
-    options = parse(arguments)
+    try:
+        options = parse(arguments)
+    except Told as told:
+        console.out(str(told))
+        return ExitCode.DONE
     console.configure(options)
     os.umask(0o077)
     signal.signal(signal.SIGTERM, die_of)
     if options.module == "sandbox":
         gc.enable()  # it serves for days
     try:
+        _occupy_standard_streams()
         # Each command's module is imported only when it runs: plan needs no HTTP, --version needs nothing.
         command = import_module(f"reconciler.cli.{options.module}")
         return int(command.run(options, console))
@@ -83,6 +92,13 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         # What is expected of files is mapped where it happens; this is the rest, said plainly.
         name = f"{error.filename}: " if error.filename else ""
         raise ReconcilerError(f"{name}{error.strerror or error}") from error
+
+
+def _occupy_standard_streams() -> None:
+    """Let no file that is opened, the state among them, become a standard stream that was closed at the start."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
 
 
 def _show_problems(error: DeclarationError | ConfigError, console: Console) -> None:

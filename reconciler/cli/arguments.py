@@ -32,8 +32,15 @@ _REPEATED: Final = {
 }
 
 
+class Told(Exception):
+    """The command line asks for what the parser knows itself, such as help; `str()` is that."""
+
+
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as our own error, with the documented exit code."""
+    """Says what is wrong as our own error, with the documented exit code; prints nothing itself."""
+
+    def _print_message(self, message: str, _file: object = None) -> NoReturn:
+        raise Told(message)
 
     def error(self, message: str) -> NoReturn:
         if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message, re.DOTALL):
@@ -53,7 +60,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; raises UsageError. `--help` and `--version` print and leave."""
+    """Return the options; raises UsageError, and Told for `--help` and `--version`."""
     top = parser(arguments[0] if arguments else "")
     options, unknown = top.parse_known_args(arguments)
     if unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,8 @@ from reconciler.errors import Problem, ReconcilerError
 from reconciler.escape import visible
 
 _BAR: Final = 30
+_PLAIN: Final = {"·": "|", "→": "->", "…": "...", "•": "*"}
+"""For an encoding that lacks what we draw with."""
 _READER_GONE: Final = frozenset({errno.EPIPE, errno.EIO, errno.EBADF})
 _REDRAW: Final = 0.1
 
@@ -42,6 +45,7 @@ class Console:
         """Whether data is missing from stdout, for another reason than that its reader wanted no more."""
         self.sent = False
         """Whether this run has begun to send."""
+        self._in_line = False
         self._environ = environ
         self._folder = Path()
         self._runner = environ.get("GITHUB_ACTIONS") == "true"
@@ -132,15 +136,26 @@ class Console:
 
     def raw_error(self, text: str) -> None:
         """Write to stderr as is."""
+        self._in_line = not text.endswith("\n")
         _write(self._stderr, self._tame(text))
+
+    def leave_line(self) -> None:
+        """Begin a line: after a question or a bar, and after the `^C` that a terminal shows of a key."""
+        if self._in_line or self.error_terminal:
+            self.raw_error("\n")
 
     def ask(self, question: str) -> str:
         """Return the answer to a question; an end of input, or what is no text, is an empty one."""
-        _write(self._stderr, question)
+        self.raw_error(question)
         try:
-            return sys.stdin.readline().strip()
+            answer = sys.stdin.readline()
         except (OSError, UnicodeDecodeError):
-            return ""
+            answer = ""
+        if answer.endswith("\n") and self.error_terminal:
+            self._in_line = False
+        else:
+            self.raw_error("\n")
+        return answer.strip()
 
     @property
     def can_ask(self) -> bool:
@@ -182,11 +197,20 @@ def _write(stream: TextIO | None, text: str) -> OSError | None:
 def _writable(stream: TextIO, text: str) -> str:
     """Return the text, with escapes for what the stream's encoding lacks: a plan must not get lost over an arrow."""
     encoding = stream.encoding or "utf-8"
+    lacking = [character for character in set(text) if not (character.isascii() or _encodes(encoding, character))]
+    return text.translate({ord(character): _spelled(character) for character in lacking}) if lacking else text
+
+
+def _encodes(encoding: str, character: str) -> bool:
     try:
-        text.encode(encoding, stream.errors or "strict")
+        character.encode(encoding)
     except UnicodeEncodeError:
-        return text.encode(encoding, "backslashreplace").decode(encoding)
-    return text
+        return False
+    return True
+
+
+def _spelled(character: str) -> str:
+    return _PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -195,8 +219,9 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 
 def _width(environ: Mapping[str, str]) -> int:
+    """Return how many columns there are; a number that no terminal has is no number."""
     columns = environ.get("COLUMNS", "")
-    if columns.isdigit() and int(columns) > 0:
+    if re.fullmatch(r"0*[1-9][0-9]{0,3}", columns, re.ASCII):
         return max(40, int(columns))
     try:
         return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)

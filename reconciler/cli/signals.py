@@ -20,6 +20,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _Console(Protocol):
+    def leave_line(self) -> None: ...
     def note(self, message: str) -> None: ...
 
 
@@ -34,6 +35,7 @@ def interruptible(brake: Brake, console: _Console) -> Iterator[None]:
         if brake.interrupted:
             os._exit(ExitCode.INTERRUPTED)
         brake.interrupt()
+        console.leave_line()
         console.note("Stopping: waiting for calls in flight, then saving. Once more leaves at once; nothing is lost.")
 
     heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]

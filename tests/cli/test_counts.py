@@ -112,7 +112,7 @@ def loaded(folder: Path, *arguments: str) -> set[str]:
     """Return the modules that a run of the command loads."""
     code = (
         "import sys\nfrom reconciler.cli import main\n"
-        f"try:\n    main({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
+        f"main({list(arguments)!r})\n"
         "sys.stderr.write('\\n' + ' '.join(sys.modules))"
     )
     env = {**clean_environment(), "RECONCILER_BASE_URL": NOWHERE, "PYTHONPATH": str(ROOT)}

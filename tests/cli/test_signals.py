@@ -356,7 +356,8 @@ def test_ctrl_c_at_the_prompt(place: Workplace, server: SandboxServer) -> None:
     with Terminal(place, "apply") as terminal:
         terminal.read_until("Only `yes` is taken: ")
         terminal.type(b"\x03")
-        assert "interrupted; nothing was sent" in terminal.end(130, again=b"\x03")
+        # The terminal shows the key as ^C, and what is said then stands on a line of its own.
+        assert "\nError: interrupted; nothing was sent" in terminal.end(130, again=b"\x03")
     assert server.calls == []
 
 
@@ -378,7 +379,7 @@ def test_what_is_not_yes_is_no(place: Workplace, server: SandboxServer, answer: 
     with Terminal(place, "apply") as terminal:
         terminal.read_until("Only `yes` is taken: ")
         terminal.type(answer)
-        assert "declined; nothing was sent" in terminal.end(1)
+        assert "\nError: declined; nothing was sent" in terminal.end(1)
     assert server.calls == []
 
 
@@ -395,6 +396,7 @@ def test_yes_at_the_prompt_applies_and_ctrl_c_stops_it(place: Workplace, server:
         terminal.read_until("Stopping: waiting for calls in flight")
         server.release()
         shown = terminal.end(130)
+    assert "\nStopping: waiting for calls in flight" in shown
     assert "Applied: 1 dispatched" in shown
     assert len(sent(server)) == 1
     settles(place, server)
@@ -516,13 +518,18 @@ def test_a_long_output_cut_by_head(place: Workplace, server: SandboxServer, argu
         assert len(server.emulator.open) == len(place.state["interactions"]) == 1000
 
 
-def test_an_arrow_that_the_encoding_lacks_is_escaped(place: Workplace, server: SandboxServer) -> None:
-    """Where stdout can't carry a character, the rest of the plan is still shown."""
-    place.declare(THREE)
-    ran = place.process("plan", env={"PYTHONIOENCODING": "ascii"})
-    assert ran.code == 0
-    assert "Plan: 3 to dispatch" in ran.out
-    assert f"reconciler \\xb7 {server.base_url}" in ran.out
+@pytest.mark.parametrize("command", ["plan > /dev/full", "--help > /dev/full", "--version > /dev/full"])
+def test_what_can_not_be_printed_is_no_success(place: Workplace, command: str) -> None:
+    """Where the disk behind stdout is full, what was asked for is missing: exit 1, and it is said."""
+    ran = shell(place, f"{shlex.join(COMMAND)} {command}")
+    assert (ran.returncode, "can't be printed: No space left" in ran.stderr) == (1, True), ran
+
+
+def test_no_file_becomes_a_stream_that_was_closed(place: Workplace) -> None:
+    """What a library says on a closed stderr must not land in whatever file was opened last."""
+    say = "import os, sys; from reconciler.cli import main; main(['state', 'list']); os.write(2, b'said')"
+    ran = shell(place, f"{sys.executable} -c {shlex.quote(say)} <&- >&- 2>&-; echo $?")
+    assert ran.stdout == "0\n"
 
 
 def test_a_handler_that_writes_in_the_middle_of_a_write(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,11 +140,7 @@ def _child(job: Job, pipe: int) -> None:
 
 def _run(command: list[str]) -> dict[str, Any]:
     sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
-    try:
-        code = main(command)
-    except SystemExit as stopped:
-        code = int(stopped.code or 0)
-    return {"code": code, "out": sys.stdout.getvalue(), "err": sys.stderr.getvalue()}
+    return {"code": main(command), "out": sys.stdout.getvalue(), "err": sys.stderr.getvalue()}
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ import errno
 import fcntl
 import getpass
 import os
+import re
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -22,10 +22,12 @@ from typing import Final
 import orjson
 
 from reconciler.errors import StateError, StateLocked
+from reconciler.escape import readable
 from reconciler.times import stamp
 
 _POLL: Final = 0.1
-_JOB_URLS: Final = ("RECONCILER_JOB_URL", "CI_JOB_URL", "BUILD_URL")
+_JOB_URL: Final = re.compile(r"https?://[^\s/@?#]+(?:[/?#][!-~]*)?", re.ASCII)
+"""Without a user and a password, which the file would keep."""
 
 
 def _say_nothing(_message: str) -> None:
@@ -53,7 +55,11 @@ def locked(  # noqa: PLR0913  # each is independent, and all but three have defa
         raise StateError(f"{path}: the lock can't be opened: {error.strerror}") from error
     try:
         _acquire(descriptor, path, timeout, say)
-        _write_owner(descriptor, command, now, environment)
+        try:
+            _write_owner(descriptor, command, now, environment)
+        except OSError as error:
+            # The lock itself is held; only the courtesy to others fails. A full disk shows when the state is saved.
+            say(f"The lock's owner can't be written: {error.strerror}.")
         yield
     finally:
         os.close(descriptor)
@@ -86,20 +92,15 @@ def _acquire(descriptor: int, path: Path, timeout: float, say: Callable[[str], N
 
 def _write_owner(descriptor: int, command: str, now: datetime, environment: Mapping[str, str]) -> None:
     owner = {
-        "user": _user(),
-        "host": socket.gethostname(),
+        "user": readable(_user()),
+        "host": readable(socket.gethostname()),
         "pid": os.getpid(),
         "command": command,
         "since": stamp(now),
         "job": job_url(environment),
     }
-    try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, orjson.dumps(owner) + b"\n", 0)
-    except OSError as error:
-        # The lock itself is held; only the courtesy to others fails. A full disk shows when the state is saved.
-        with suppress(AttributeError, OSError, ValueError):
-            sys.stderr.write(f"warning: the lock's owner can't be written: {error.strerror}\n")
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, orjson.dumps(owner) + b"\n", 0)
 
 
 def _user() -> str:
@@ -110,11 +111,11 @@ def _user() -> str:
 
 
 def job_url(environment: Mapping[str, str]) -> str | None:
-    """Return the URL of the CI job we run in, where the environment tells one (GitHub, GitLab, Jenkins)."""
-    if all(name in environment for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")):
-        server, repository, run = (environment[f"GITHUB_{name}"] for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
-        return f"{server}/{repository}/actions/runs/{run}"
-    return next((environment[name] for name in _JOB_URLS if environment.get(name)), None)
+    """Return the URL of the CI job we run in, where the environment tells one (our own, GitHub, GitLab, Jenkins)."""
+    github = [environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    run = "{}/{}/actions/runs/{}".format(*github) if all(github) else ""
+    own, *others = (environment.get(name, "") for name in ("RECONCILER_JOB_URL", "CI_JOB_URL", "BUILD_URL"))
+    return next((url for url in (own, run, *others) if _JOB_URL.fullmatch(url)), None)
 
 
 def _owner(path: Path) -> str:

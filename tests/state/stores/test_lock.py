@@ -111,6 +111,13 @@ def test_the_lock_can_be_taken_again(path: Path) -> None:
     assert (owner["command"], owner["pid"], owner["job"]) == ("apply", os.getpid(), None)
 
 
+def test_a_name_that_is_no_utf_8_is_spelled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's name is bytes: what the locale can't decode is read as UTF-8, and what is none is spelled."""
+    monkeypatch.setenv("LOGNAME", os.fsdecode("zoë-".encode() + b"\xe9"))
+    with locked(path, "apply", NOW, environment={}), pytest.raises(StateLocked, match=r"locked by zoë-\\xe9@"):
+        try_lock(path)
+
+
 def test_an_error_gives_the_lock_back(path: Path) -> None:
     """Whatever goes wrong while it is held, the lock is free afterwards."""
     with pytest.raises(ZeroDivisionError), locked(path, "apply", NOW, environment={}):
@@ -156,18 +163,17 @@ def test_a_folder_that_is_not_there_is_an_error(path: Path) -> None:
         try_lock(path.parent / "nowhere" / path.name)
 
 
-def test_a_full_disk_takes_the_owner_not_the_lock(
-    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """If the owner can't be written, the lock holds all the same, and a warning says so."""
+def test_a_full_disk_takes_the_owner_not_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the owner can't be written, the lock holds all the same, and it is said."""
+    said: list[str] = []
 
     def full(_descriptor: int, _data: bytes, _offset: int) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with locked(path, "apply", NOW, environment={}), pytest.raises(StateLocked, match="another process"):
+    with locked(path, "apply", NOW, say=said.append, environment={}), pytest.raises(StateLocked, match="another"):
         try_lock(path)
-    assert "the lock's owner can't be written: No space left" in capsys.readouterr().err
+    assert said == ["The lock's owner can't be written: No space left on device."]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +183,9 @@ def test_a_full_disk_takes_the_owner_not_the_lock(
         ({"BUILD_URL": ""}, None),
         ({"BUILD_URL": "https://jenkins/7"}, "https://jenkins/7"),
         ({"CI_JOB_URL": "https://gitlab/7", "BUILD_URL": "https://jenkins/7"}, "https://gitlab/7"),
-        ({"RECONCILER_JOB_URL": "https://own/7", "CI_JOB_URL": "https://gitlab/7"}, "https://own/7"),
+        ({"RECONCILER_JOB_URL": "https://own/7?id=8", "CI_JOB_URL": "https://gitlab/7"}, "https://own/7?id=8"),
+        ({"RECONCILER_JOB_URL": "https://user:secret@own/7", "BUILD_URL": "https://jenkins/@7"}, "https://jenkins/@7"),
+        ({"RECONCILER_JOB_URL": "https://own/\udce9", "CI_JOB_URL": "https://own/7\n", "BUILD_URL": "7"}, None),
         ({"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b"}, None),
         (
             {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b", "GITHUB_RUN_ID": "7"},
@@ -186,5 +194,5 @@ def test_a_full_disk_takes_the_owner_not_the_lock(
     ],
 )
 def test_the_url_of_the_job(environment: dict[str, str], url: str | None) -> None:
-    """The job is named by what GitHub, GitLab or Jenkins say, or by a variable of our own."""
+    """The job is named by a variable of our own, or by what GitHub, GitLab or Jenkins say; a secret in it is not."""
     assert job_url(environment) == url
