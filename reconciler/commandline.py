@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,14 @@ class CommandLine:
     def __call__(self, *words: str) -> str:
         """Return `reconciler`, the options in force and these words, each quoted where a shell needs it."""
         return " ".join(map(quoted, ("reconciler", *self.options, *words)))
+
+
+PLAIN: Final = CommandLine()
+
+
+def resolutions(address: str) -> tuple[tuple[str, ...], ...]:
+    """Return the words of two commands: that an interaction's request of unknown outcome was processed, or was not."""
+    return tuple(("state", "resolve", "--as", answer, *operands(address)) for answer in ("applied", "not-applied"))
 
 
 def quoted(word: str) -> str:

@@ -34,7 +34,7 @@ from reconciler.cli.apply import SystemClock
 from reconciler.delivery.client import Client
 from reconciler.sandbox import SandboxServer
 from reconciler.sandbox.record import Outcome, Processed
-from reconciler.state.model import Kind, Pending, State
+from reconciler.state.model import Kind, State
 from reconciler.state.stores import local
 from reconciler.state.stores.local import StateFile, journal_path
 from tests.command import Ran, Workplace
@@ -211,11 +211,11 @@ class Machine(RuleBasedStateMachine):
     @rule(address=st.sampled_from(IDS + ONCES))
     def resolve(self, address: str) -> None:
         """Let a person look up what became of an unknown request, and say so."""
-        unknown = self._unknown().get(address)
+        unknown = self._unknown().get(address) or self._doubtful(address)
         if unknown is None or self.lost:
             return
         self.server.release_late_copies()
-        answer = "applied" if self._is_applied(*unknown) else "not-applied"
+        answer = "applied" if self._is_applied(address, *unknown) else "not-applied"
         assert self.place.run("state", "resolve", address, "--as", answer).code == 0
         self.before = None
 
@@ -474,25 +474,33 @@ class Machine(RuleBasedStateMachine):
         refused = [call for call in self.server.calls[before.calls :] if call.status in {400, 413}]
         return bool(refused) or any(self.kinds.get(str(requestid)) not in tolerant for requestid in failed)
 
-    def _unknown(self) -> dict[str, tuple[str, Pending]]:
+    def _unknown(self) -> dict[str, tuple[str, Kind]]:
         """Return the first request of unknown outcome of each address that has any."""
-        found: dict[str, tuple[str, Pending]] = {}
+        found: dict[str, tuple[str, Kind]] = {}
         for address, links in self._state().chains().items():
             for requestid, link in links:
                 if link.unknown:
-                    found.setdefault(address, (requestid, link))
+                    found.setdefault(address, (requestid, link.kind))
         return found
 
-    def _is_applied(self, requestid: str, link: Pending) -> bool:
+    def _doubtful(self, address: str) -> tuple[str, Kind] | None:
+        """Return what failed only when it was sent again, if nothing is pending that settles it."""
+        state = self._state()
+        if address in state.chains():
+            return None
+        failures = state.failures().get(address, ())
+        return next(((rid, Kind(failure.action)) for rid, failure in failures if failure.resent), None)
+
+    def _is_applied(self, address: str, requestid: str, kind: Kind) -> bool:
         """Return the truth, as a person would find it: nothing is under way any more."""
         taken = [
             entry.outcome for entry in self.server.emulator.record.processed if entry.request.requestid == requestid
         ]
-        if link.kind is Kind.DISPATCH:
+        if kind is Kind.DISPATCH:
             return Outcome.DISPATCHED in taken
-        if link.kind is Kind.BURN:
+        if kind is Kind.BURN:
             return bool(taken)
-        return Outcome.RELEASED in taken or link.address not in self.server.emulator.open
+        return Outcome.RELEASED in taken or address not in self.server.emulator.open
 
 
 def _is_once(entry: Processed) -> bool:

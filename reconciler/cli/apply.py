@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,8 +107,9 @@ def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspac
     console.sent = plan.sends
     with _sender(workspace, needed=plan.sends) as sender, interruptible(brake, console):
         shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
-        report = apply(intent, _options(workspace), shell)
-        console.out("\n" + report_text(report))
+        outcome = apply(intent, _options(workspace), shell)
+        report = replace(outcome, holds=plan.held, hold_unknown=workspace.policy.hold_unknown)
+        console.out("\n" + report_text(report, console.command))
         _summarise_report(report, workspace, console)
     return report.exit_code
 
@@ -115,7 +117,7 @@ def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspac
 def _summarise_plan(shown: SavedPlan, options: argparse.Namespace, console: Console) -> None:
     """Put a plan that is not carried out into the summary of the job."""
     if summary_wanted():
-        append_summary(markdown(shown, options), console)
+        append_summary(markdown(shown, options, console), console)
 
 
 def _summarise_report(report: Report, workspace: Workspace, console: Console) -> None:
@@ -123,7 +125,7 @@ def _summarise_report(report: Report, workspace: Workspace, console: Console) ->
     if summary_wanted():
         from reconciler.render.markdown.report import report_markdown  # noqa: PLC0415  # only in a pipeline
 
-        append_summary(report_markdown(report, workspace.settings.environment), console)
+        append_summary(report_markdown(report, workspace.settings.environment, command=console.command), console)
 
 
 def _require_same_place(plan: Plan, workspace: Workspace) -> None:

@@ -14,7 +14,7 @@ from reconciler.cli.links import links
 from reconciler.errors import ReconcilerError
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.machine import plan_json
-from reconciler.render.text import plan_text
+from reconciler.render.text import View, plan_text
 
 _NO_VALUES: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 SUMMARY_LIMIT: Final = 1_048_576
@@ -31,29 +31,29 @@ def render(
     if options.format == "json":
         return plan_json(saved.plan, saved.refusals, saved.warnings)
     if options.format == "markdown":
-        return markdown(saved, options)
+        return markdown(saved, options, console)
     return text(saved, console, values)
 
 
 def text(saved: SavedPlan, console: Console, values: Mapping[str, Mapping[str, str]] = _NO_VALUES) -> str:
     """Return the plan as text for this terminal."""
-    return plan_text(saved.plan, saved.refusals, width=console.width, colour=console.colour, values=values)
+    return plan_text(saved.plan, saved.refusals, View(console.width, console.colour, values, console.command))
 
 
-def markdown(saved: SavedPlan, options: argparse.Namespace) -> str:
+def markdown(saved: SavedPlan, options: argparse.Namespace, console: Console) -> str:
     """Return the plan as Markdown, with links where the environment says where we are."""
     from reconciler.render.markdown.plan import plan_markdown  # noqa: PLC0415  # only where asked for
 
-    return plan_markdown(saved, links(settings_folder(options), os.environ))
+    return plan_markdown(saved, links(settings_folder(options), os.environ), command=console.command)
 
 
-def write_copies(saved: SavedPlan, options: argparse.Namespace) -> None:
+def write_copies(saved: SavedPlan, options: argparse.Namespace, console: Console) -> None:
     """Write the plan into the files that were asked for beside what is shown."""
     folder = Path(options.directory or ".")
     if options.json_into:
         write_file(folder / options.json_into, plan_json(saved.plan, saved.refusals, saved.warnings).encode())
     if options.markdown_into:
-        write_file(folder / options.markdown_into, markdown(saved, options).encode())
+        write_file(folder / options.markdown_into, markdown(saved, options, console).encode())
 
 
 def summary_wanted() -> bool:

@@ -48,9 +48,9 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     saved = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
     console.out(render(saved, options, console, revealed(plan, declarations, options, console)))
     console.commands(refusal_annotations(refused))
-    write_copies(saved, options)
+    write_copies(saved, options, console)
     if summary_wanted():
-        append_summary(markdown(saved, options), console)
+        append_summary(markdown(saved, options, console), console)
     if options.out:
         _save(saved, options, console)
     timings.ended("show and save")

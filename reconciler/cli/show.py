@@ -16,7 +16,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Show a saved plan; needs nothing but the file."""
     saved = read_plan(Path(options.directory or ".") / options.plan)
     console.out(render(saved, options, console))
-    write_copies(saved, options)
+    write_copies(saved, options, console)
     return ExitCode.DONE
 
 

@@ -51,6 +51,10 @@ class Reason(StrEnum):
     ONCE_UNKNOWN_GONE = "once, no longer declared; whether it was dispatched is unknown"
     HELD_ONCE = "once, changed while its dispatch is unknown: it can be neither resent nor released"
     HELD_FAILED = "once, answered as failed only when it was sent again: it may have been dispatched"
+    HELD_MAYBE_OPEN = "may be open: failed only when sent again, and prevent_release forbids to release it first"
+    HELD_MAYBE_CLOSED = (
+        "may be released: its release failed only when it was sent again, and prevent_release forbids another"
+    )
     HELD_POLICY = "the outcome is unknown, and on_unknown is hold"
     HELD_AGE = "the outcome is unknown for longer than resend_within"
 

@@ -107,7 +107,11 @@ def _known(case: _Case, policy: Policy) -> Change | None:
         return _closed(case, policy)
     if case.wanted is None:
         return _undeclared(case, case.opened, policy)
-    if same_content(case.opened.digest, case.wanted) and not _maybe_closed(case.failures):
+    same = same_content(case.opened.digest, case.wanted)
+    if _maybe_closed(case.failures):
+        if case.wanted.prevent_release and (same or case.wanted.on_change is OnChange.KEEP):
+            return _held(case, Reason.HELD_MAYBE_CLOSED, _before(case.opened, policy), policy)
+    elif same:
         return _same(case, case.opened, case.wanted, policy)
     return _differs(case, case.opened, case.wanted, policy)
 
@@ -119,6 +123,8 @@ def _closed(case: _Case, policy: Policy) -> Change | None:
     wanted, maybe_open = case.wanted, _maybe_open(case.failures)
     if wanted is None:
         return _release_maybe_open(case, maybe_open) if maybe_open else None
+    if maybe_open and wanted.prevent_release:
+        return _held(case, Reason.HELD_MAYBE_OPEN, _failed_side(maybe_open), policy)
     release_first = (_tolerant(maybe_open),) if maybe_open else ()
     fields = _public(wanted, policy)
     change = Change(
@@ -146,9 +152,18 @@ def _tolerant(failure: Failed) -> Step:
 
 
 def _release_maybe_open(case: _Case, failure: Failed) -> Change:
-    before = Side(failure.provider, failure.digest, failure.source, prevent_release=failure.prevent_release)
-    change = Change(Action.RELEASE, case.address, Reason.MAYBE_OPEN, before=before, steps=(_tolerant(failure),))
+    change = Change(Action.RELEASE, case.address, Reason.MAYBE_OPEN, _failed_side(failure), steps=(_tolerant(failure),))
     return replace(change, follows=tuple(requestid for requestid, _ in case.failures))
+
+
+def _failed_side(failure: Failed) -> Side:
+    return Side(failure.provider, failure.digest, failure.source, prevent_release=failure.prevent_release)
+
+
+def _held(case: _Case, reason: Reason, before: Side, policy: Policy) -> Change:
+    """Return a hold of what only a release could settle, while its declaration forbids any: the others go on."""
+    follows = tuple(requestid for requestid, _ in case.failures)
+    return Change(Action.HOLD, case.address, reason, before, _after(case, policy), follows=follows)
 
 
 # -- open --------------------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ Pure: returns strings.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
+from reconciler.commandline import PLAIN, CommandLine, resolutions
 from reconciler.delivery.report import Report
 from reconciler.escape import visible
 from reconciler.render.words import count, times
@@ -16,10 +16,11 @@ from reconciler.state.model import Failed, Kind, Pending
 _SHOWN = 50
 
 
-def report_text(report: Report) -> str:
-    """Return the closing text of an apply."""
-    blocks = [list(_problems(report)), list(_failed(report)), list(_unknown(report)), list(_unsent(report))]
-    return "\n\n".join(["\n".join(block) for block in blocks if block] + [_closing(report)]) + "\n"
+def report_text(report: Report, command: CommandLine = PLAIN) -> str:
+    """Return the closing text of an apply; `command` is how the next one is to be called."""
+    found = (_problems(report), _failed(report), _unknown(report), _held(report, command), _unsent(report))
+    blocks = ["\n".join(block) for block in map(list, found) if block]
+    return "\n\n".join([*blocks, _closing(report)]) + "\n"
 
 
 def _problems(report: Report) -> Iterator[str]:
@@ -55,6 +56,19 @@ def _unknown(report: Report) -> Iterator[str]:
     yield from _links(report.unknown)
 
 
+def _held(report: Report, command: CommandLine) -> Iterator[str]:
+    if not report.held:
+        return
+    number = len(report.held)
+    wait, each = ("waits", "it") if number == 1 else ("wait", "each")
+    yield f"Held: {count(number, 'interaction')} {wait} for a person: look {each} up, then say what became of it."
+    for held in report.held[:_SHOWN]:
+        yield f"  {visible(held.address)}   {visible(held.why)}"
+        yield from (f"            {action} requestid {requestid}" for action, requestid in held.requests)
+        yield from (f"            {command(*words)}" for words in resolutions(held.address))
+    yield from _more(number)
+
+
 def _unsent(report: Report) -> Iterator[str]:
     if not report.unsent:
         return
@@ -65,9 +79,6 @@ def _unsent(report: Report) -> Iterator[str]:
 def _links(links: tuple[tuple[str, Pending], ...]) -> Iterator[str]:
     for requestid, link in links[:_SHOWN]:
         yield f"  {link.kind:<9} {visible(link.address)}   requestid {requestid}"
-        if link.held:
-            yield f"            {visible(link.held)}; look it up, then:"
-            yield f"            reconciler state resolve {shlex.quote(visible(link.address))} --as applied|not-applied"
     yield from _more(len(links))
 
 
@@ -85,6 +96,8 @@ def _closing(report: Report) -> str:
     ]
     if report.unknown:
         parts.append(f"{len(report.unknown)} unknown")
+    if report.held:
+        parts.append(f"{len(report.held)} held")
     if report.unsent:
         parts.append(f"{len(report.unsent)} not sent")
     return f"Applied: {', '.join(parts)}. State serial {report.state.serial}, {len(report.state.interactions)} open."

@@ -76,6 +76,8 @@ def _failure(requestid: str, failure: Failed) -> Iterator[str]:
     since = f", first {failure.first}" if failure.attempts > 1 else ""
     yield f"failed     {failure.action}, {times(failure.attempts)}, last {failure.last}{since}"
     yield f"           {visible(failure.reason)}"
+    if failure.resent:
+        yield "           it failed only when it was sent again: the first copy may have been processed"
     yield f"           requestid {requestid}"
     if failure.earlier:
         yield f"           {count(len(failure.earlier), 'requestid')} before: {', '.join(failure.earlier)}"

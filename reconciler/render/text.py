@@ -5,13 +5,13 @@ Pure: returns strings. Colour is asked for by the caller; nothing declared reach
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 from unicodedata import east_asian_width
 
+from reconciler.commandline import PLAIN, CommandLine, resolutions
 from reconciler.escape import visible
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Refusal
@@ -38,43 +38,38 @@ _COLOURS: Final = {
     Action.DRIFT: "36",
     Action.RECORD: "2",
 }
+_BOLD: Final = "1"
 _PLAIN_REASONS: Final = frozenset({Reason.NOT_OPEN, Reason.UNDECLARED, Reason.CHANGED, Reason.LOCAL})
 _INDENT: Final = 8
 _MARGIN: Final = " " * _INDENT
 
 
-def plan_text(
-    plan: Plan,
-    refusals: Sequence[Refusal],
-    *,
-    width: int = 80,
-    colour: bool = False,
-    values: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-) -> str:
-    """Return the whole plan: a header, every change, the guards that stand against it, and the counts.
+class View(NamedTuple):
+    """How a plan is shown: how wide, whether in colour, and how the commands that it suggests are to be called.
 
     `values` are the sensitive values to show, by address and field: for a terminal, where somebody asked for them.
     """
-    paint = _Paint(colour)
-    shown_changes = [change for change in plan.changes if change.action is not Action.RECORD]
-    blocks = ["\n".join(_change(change, width, paint, values.get(change.address, {}))) for change in shown_changes]
-    parts = [_header(plan), *(["\n".join(blocks)] if blocks else [])]
+
+    width: int = 80
+    colour: bool = False
+    values: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    command: CommandLine = PLAIN
+
+    def paint(self, text: str, code: str) -> str:
+        """Return the text in a colour, if there is any."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+
+_PLAIN: Final = View()
+
+
+def plan_text(plan: Plan, refusals: Sequence[Refusal], view: View = _PLAIN) -> str:
+    """Return the whole plan: a header, every change, the guards that stand against it, and the counts."""
+    lines = [line for change in plan.changes if change.action is not Action.RECORD for line in _change(change, view)]
+    parts = [_header(plan), *(["\n".join(lines)] if lines else [])]
     if refusals:
-        parts.append("\n".join(paint.bold(line) for line in refusal_lines(refusals)))
+        parts.append("\n".join(view.paint(line, _BOLD) for line in refusal_lines(refusals)))
     return "\n\n".join([*parts, summary(plan)]) + "\n"
-
-
-class _Paint:
-    """Colour, or none."""
-
-    def __init__(self, colour: bool) -> None:  # noqa: FBT001  # a private switch with one meaning
-        self._colour = colour
-
-    def __call__(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
-
-    def bold(self, text: str) -> str:
-        return self(text, "1")
 
 
 def _header(plan: Plan) -> str:
@@ -93,18 +88,23 @@ def refusal_lines(refusals: Sequence[Refusal]) -> Iterator[str]:
             yield f"  {visible(refusal.hint)}"
 
 
-def _change(change: Change, width: int, paint: _Paint, values: Mapping[str, str]) -> Iterator[str]:
+def _change(change: Change, view: View) -> Iterator[str]:
     head = f"{SYMBOLS[change.action]} {change.action}".ljust(11)
     note = f"   {attempt}" if (attempt := _attempt(change)) else ""
     left, place = f"  {head} {visible(change.address)}{note}", _place(change)
-    painted = paint(left[:13], _COLOURS[change.action]) + left[13:]
-    gap = width - columns(left) - columns(place)
+    painted = view.paint(left[:13], _COLOURS[change.action]) + left[13:]
+    gap = view.width - columns(left) - columns(place)
     if gap >= 2:  # noqa: PLR2004  # two spaces set the place apart
         yield painted + " " * gap + place
     else:
         yield painted
-        yield " " * max(_INDENT, width - columns(place)) + place
-    yield from _details(change, width, values)
+        yield " " * max(_INDENT, view.width - columns(place)) + place
+    yield from _details(change, view.width)
+    yield from field_lines(change, view.width, view.values.get(change.address, {}))
+    if change.action is Action.HOLD:
+        yield f"{_MARGIN}look it up, then say what became of it:"
+        # Not wrapped: a command that is broken over lines can't be pasted.
+        yield from (_MARGIN + view.command(*words) for words in resolutions(change.address))
 
 
 def _place(change: Change) -> str:
@@ -116,7 +116,7 @@ def _attempt(change: Change) -> str:
     return f"attempt {change.attempt}: failed {times(change.attempt - 1)}" if change.attempt > 1 else ""
 
 
-def _details(change: Change, width: int, values: Mapping[str, str]) -> Iterator[str]:
+def _details(change: Change, width: int) -> Iterator[str]:
     if change.reason not in _PLAIN_REASONS:
         yield from _wrapped("", visible(str(change.reason)), width, 0)
     if change.failure and change.reason is Reason.GIVEN_UP:
@@ -124,9 +124,6 @@ def _details(change: Change, width: int, values: Mapping[str, str]) -> Iterator[
     if change.action is Action.SETTLE or change.reason in {Reason.MAYBE_OPEN, Reason.MAYBE_CLOSED}:
         for number, step in enumerate(change.steps, start=1):
             yield from _wrapped("", f"{number}. {step_words(step)}", width, 0)
-    if change.action is Action.HOLD:
-        yield from _wrapped("", _resolve(change), width, 0)
-    yield from field_lines(change, width, values)
 
 
 def field_lines(change: Change, width: int, values: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
@@ -136,10 +133,6 @@ def field_lines(change: Change, width: int, values: Mapping[str, str] = MappingP
         yield from _field(field, width, size, bare=change.before is None)
         if field.secrecy is not Secrecy.OPEN and field.field in values:
             yield from _wrapped("", f"declared: {visible(values[field.field])}", width, size)
-
-
-def _resolve(change: Change) -> str:
-    return f"look it up, then: reconciler state resolve {shlex.quote(visible(change.address))} --as applied|not-applied"
 
 
 def _field(change: FieldChange, width: int, size: int, *, bare: bool) -> list[str]:

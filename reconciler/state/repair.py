@@ -5,14 +5,14 @@ Pure. Each returns the new state and what to tell the person.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
+from reconciler.commandline import resolutions
 from reconciler.errors import ReconcilerError
 from reconciler.interaction import is_once
-from reconciler.state.model import Kind, Outcome, Pending, Result, State
+from reconciler.state.model import Failed, Kind, Outcome, Pending, Result, State
 from reconciler.state.transitions import fold
 
 
@@ -29,10 +29,10 @@ def forget(state: State, addresses: Sequence[str]) -> Mended:
     chains, failures = state.chains(), state.failures()
     for address in addresses:
         if any(not link.unsent for _, link in chains.get(address, ())):
-            command = f"reconciler state resolve {shlex.quote(address)} --as applied|not-applied"
             raise ReconcilerError(
                 f"{address}: the outcome of a request is unknown, so it can't be forgotten",
-                hint=f"Say what became of it first: {command}",
+                hint="Look it up and say what became of it first, `not-applied` if it was not processed",
+                command=resolutions(address)[0],
             )
         if address not in state.interactions and address not in chains and address not in failures:
             raise _unknown(address)
@@ -72,21 +72,29 @@ def rename(state: State, source: str, destination: str) -> Mended:
 def resolve(state: State, address: str, *, applied: bool, at: str) -> Mended:
     """Return the state after a person said what became of the first request of unknown outcome of an address.
 
-    Applied: as if the API had said so. Not applied: it is planned anew, under a new requestid.
+    Applied: as if the API had said so. Not applied: it is planned anew, under a new requestid. A request that failed
+    only when it was sent again is such a one too, once nothing is pending that would settle it.
     """
     links = state.chains().get(address, [])
-    if all(link.unsent for _, link in links):
-        raise ReconcilerError(f"{address}: nothing is unknown about it", hint="`reconciler state list` shows what is.")
-    requestid, link = next(entry for entry in links if not entry[1].unsent)
-    if applied:
-        mended = fold(state, [(Outcome(requestid, Result.SUCCEEDED, resent=True), at)])
+    if unknown := next((entry for entry in links if not entry[1].unsent), None):
+        requestid, link = unknown
+        mended = _applied(state, requestid, at) if applied else _not_applied(state, requestid, link, at)
+        kind: str = link.kind
+    elif doubtful := _in_doubt(state, address, links):
+        requestid, failure = doubtful
+        mended = _failure_resolved(state, requestid, failure, at, applied=applied)
+        kind = failure.action
     else:
-        mended = _not_applied(state, requestid, link, at)
-    said = [f"{address}: the {link.kind} {requestid} is taken as {'applied' if applied else 'not applied'}."]
+        raise ReconcilerError(f"{address}: nothing is unknown about it", hint="What is", command=("state", "list"))
+    said = [f"{address}: the {kind} {requestid} is taken as {'applied' if applied else 'not applied'}."]
     left = [other for _, other in mended.chains().get(address, ()) if not other.unsent]
     if left:
         said.append(f"A {left[0].kind} of {address} is still unknown: run apply, or resolve it too.")
     return Mended(mended, tuple(said))
+
+
+def _applied(state: State, requestid: str, at: str) -> State:
+    return fold(state, [(Outcome(requestid, Result.SUCCEEDED), at)])
 
 
 def _not_applied(state: State, requestid: str, link: Pending, at: str) -> State:
@@ -101,6 +109,32 @@ def _not_applied(state: State, requestid: str, link: Pending, at: str) -> State:
     return replace(state, serial=state.serial + 1, pending=pending)
 
 
+def _in_doubt(state: State, address: str, links: Sequence[tuple[str, Pending]]) -> tuple[str, Failed] | None:
+    """Return what failed only when it was sent again, unless a request is pending that settles it."""
+    if any(link.unknown or link.kind is Kind.TOLERANT for _, link in links):
+        return None
+    return next((entry for entry in state.failures().get(address, ()) if entry[1].resent), None)
+
+
+def _failure_resolved(state: State, requestid: str, failure: Failed, at: str, *, applied: bool) -> State:
+    """Return the state with the failure as a success, or as a failure for certain; what is unsent is planned anew."""
+    pending = {rid: link for rid, link in state.pending.items() if link.address != failure.address}
+    if not applied:
+        failed = {**state.failed, requestid: failure._replace(resent=False)}
+        return replace(state, serial=state.serial + 1, pending=pending, failed=failed)
+    pending[requestid] = Pending(
+        address=failure.address,
+        order=0,
+        kind=Kind(failure.action),
+        provider=failure.provider,
+        digest=failure.digest,
+        at=failure.last,
+        source=failure.source,
+        prevent_release=failure.prevent_release,
+    )
+    return _applied(replace(state, pending=pending), requestid, at)
+
+
 def new_lineage(state: State) -> Mended:
     """Return the state under a lineage of its own: requestids that an abandoned later state sent are not met again."""
     mended = replace(state, lineage=str(uuid4()), serial=state.serial + 1)
@@ -108,4 +142,4 @@ def new_lineage(state: State) -> Mended:
 
 
 def _unknown(address: str) -> ReconcilerError:
-    return ReconcilerError(f"{address} is not in the state", hint="`reconciler state list` shows what is there.")
+    return ReconcilerError(f"{address} is not in the state", hint="What is there", command=("state", "list"))

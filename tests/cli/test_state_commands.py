@@ -12,10 +12,11 @@ import pytest
 
 from reconciler.cli.apply import SystemClock
 from reconciler.errors import StateError
-from reconciler.sandbox import SandboxServer
+from reconciler.sandbox import SandboxConfig, SandboxServer
 from reconciler.state.model import State
 from reconciler.state.stores.local import StateFile
 from tests.command import Ran, Workplace
+from tests.conftest import connection
 
 APPLY = ("apply", "--auto-approve")
 DETAILED = ("plan", "--detailed-exitcode")
@@ -188,7 +189,7 @@ def test_rm_refuses_what_it_cannot_forget(place: Workplace, server: SandboxServe
         place.run("state", "rm", "a", "once:sms"),
         1,
         "once:sms: the outcome of a request is unknown, so it can't be forgotten",
-        "reconciler state resolve once:sms --as applied|not-applied",
+        "reconciler state resolve --as applied once:sms",
     )
     assert place.state_path.read_bytes() == before
 
@@ -247,7 +248,7 @@ def held_once(place: Workplace, server: SandboxServer, fault: str) -> None:
     calls = len(server.calls)
     plan = place.run(*DETAILED)
     assert plan.code == 7
-    assert "reconciler state resolve once:sms --as applied|not-applied" in " ".join(plan.out.split())
+    assert "        reconciler state resolve --as applied once:sms\n" in plan.out
     assert place.run("plan").code == 0
     assert place.run(*APPLY).code == 7
     assert len(server.calls) == calls
@@ -260,11 +261,14 @@ def routes(server: SandboxServer) -> list[str]:
 
 
 def test_a_held_once_that_was_applied(place: Workplace, server: SandboxServer) -> None:
-    """A once that changed while its dispatch is unknown waits with exit 7; said to be applied, it is open."""
+    """A once that changed while its dispatch is unknown waits with exit 7; said to be applied, it is open.
+
+    A person knows more than a resend, so it isn't called settled.
+    """
     held_once(place, server, "drop=after times=5")
     said = place.run("state", "resolve", "once:sms", "--as", "applied")
     says(said, 0, "once:sms: the dispatch ", " is taken as applied.")
-    assert place.state["interactions"]["once:sms"]["settled"] is True
+    assert "settled" not in place.state["interactions"]["once:sms"]
     assert place.run(*DETAILED).code == 2
     assert place.run(*APPLY).code == 0
     assert routes(server) == ["S", "T"]
@@ -290,6 +294,39 @@ def test_a_once_that_failed_only_when_it_was_sent_again(place: Workplace, server
     assert place.run("state", "resolve", "once:sms", "--as", "not-applied").code == 0
     assert place.run(*APPLY).code == 0
     assert routes(server) == ["S"]
+
+
+@pytest.mark.parametrize(
+    ("config", "faults", "answer"),
+    [
+        (SandboxConfig(), ["drop=before", "fail"], "not-applied"),
+        (SandboxConfig(done_duplicate_fails=True), ["drop=after"], "applied"),
+    ],
+)
+def test_a_protected_dispatch_in_doubt_holds_itself_alone(
+    tmp_path: Path, config: SandboxConfig, faults: list[str], answer: str
+) -> None:
+    """It failed only when it was sent again, and must not be released: it waits, all others go on, and exit 7 says so.
+
+    What a person says is enough, and the plan and the report name the command to say it with.
+    """
+    guarded = "{externalid: a, route: R, lifecycle: {prevent_release: true}}"
+    with SandboxServer(config) as server:
+        place = Workplace(tmp_path, connection(server))
+        assert place.run("init").code == 0
+        place.declare(f"interactions: [{guarded}]\n", "example.yaml")
+        server.faults.add(*faults)
+        assert place.run(*APPLY).code == 4
+        place.declare(f"interactions: [{guarded}, {{externalid: b, route: R}}]\n", "example.yaml")
+        ran = place.run(*APPLY)
+        assert (ran.code, set(server.emulator.open) - {"a"}) == (7, {"b"})
+        assert f"reconciler state resolve --as {answer} a\n" in ran.out.partition("Plan: ")[0]
+        assert f"reconciler state resolve --as {answer} a\n" in ran.out.partition("Plan: ")[2]
+        assert place.run(*DETAILED).code == place.run(*APPLY).code == 7
+        assert place.run("state", "resolve", "--as", answer, "a").code == 0
+        assert place.run(*APPLY).code == place.run(*DETAILED).code == 0
+        assert set(server.emulator.open) == {"a", "b"}
+        assert not server.emulator.doubles
 
 
 @pytest.mark.parametrize("where", ["variable", "file"])

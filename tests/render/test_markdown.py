@@ -200,9 +200,12 @@ def test_a_limit_that_holds_no_plan_is_refused() -> None:
 
 
 def report(names: tuple[str, ...], problems: tuple[str, ...] = (), file: str = "") -> Report:
-    """Return a report in which every named request failed, is unknown, and was not sent."""
+    """Return a report in which every named request failed, is held, and was not sent, and another one is unknown."""
     declared = [plans.interaction(name, file or name) for name in names]
     links = {f"u{n}": plans.pending(entry, held=entry.address) for n, entry in enumerate(declared)}
+    links |= {
+        f"m{n}": plans.pending(entry._replace(address=f"{entry.address} lost")) for n, entry in enumerate(declared)
+    }
     links |= {f"n{n}": plans.pending(entry, unsent=True) for n, entry in enumerate(declared)}
     state = State("lineage", 13, interactions={"a": plans.opened(plans.interaction("a"))}, pending=links)
     failures = tuple((f"f{n}", plans.failed(entry, "dispatch", 2, entry.address)) for n, entry in enumerate(declared))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reconciler.delivery.report import Report
 from reconciler.delivery.retry import NO_REASON
 from reconciler.errors import ExitCode
+from reconciler.planning.plan import Action, Change, Reason
 from reconciler.render.report import report_text
 from reconciler.state.model import Failed, Kind, Pending
 from tests.golden import assert_golden
@@ -70,6 +71,15 @@ REPORTS: Final = {
     "done": report(),
     "failed": report(failed=FAILED),
     "unknown": report(state=state(serial=12, pending=UNKNOWN), problems=("the API did not answer in time",)),
+    "held": report(
+        state=state(
+            serial=12,
+            pending={ID(4): pending(interaction("Lost")), **UNSENT},
+            failed={ID(9): failed(interaction("-Guarded"), resent=True)},
+        ),
+        holds=(Change(Action.HOLD, "-Guarded", Reason.HELD_MAYBE_OPEN),),
+    ),
+    "held-by-policy": report(state=state(serial=12, pending=UNKNOWN), hold_unknown=True),
     "unsent": report(state=state(serial=12, pending=UNSENT), problems=("the API answered 403: no",), gave_up=True),
     "interrupted": report(state=state(serial=12, pending=UNSENT), interrupted=True),
     "everything": report(
@@ -96,6 +106,8 @@ def test_report(name: str) -> None:
         ("done", ExitCode.DONE),
         ("failed", ExitCode.REQUESTS_FAILED),
         ("unknown", ExitCode.UNKNOWN),
+        ("held", ExitCode.UNKNOWN),
+        ("held-by-policy", ExitCode.UNKNOWN),
         ("unsent", ExitCode.ERROR),
         ("interrupted", ExitCode.INTERRUPTED),
         ("everything", ExitCode.ERROR),
@@ -104,6 +116,13 @@ def test_report(name: str) -> None:
 def test_exit_code(name: str, code: ExitCode) -> None:
     """Where several hold: 1, then 130, 7, 4, 0."""
     assert REPORTS[name].exit_code is code
+
+
+def test_what_waits_for_a_person_is_not_said_to_be_settled_by_the_next_apply() -> None:
+    """Under `on_unknown: hold` whatever is unknown waits; and so it does if nothing but a hold is left."""
+    assert "The next apply" not in report_text(REPORTS["held-by-policy"])
+    only_held = report(holds=(Change(Action.HOLD, "A", Reason.HELD_MAYBE_CLOSED),))
+    assert (only_held.exit_code, only_held.unknown) == (ExitCode.UNKNOWN, ())
 
 
 def test_exit_codes_in_order() -> None:

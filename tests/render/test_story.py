@@ -56,6 +56,13 @@ STORIES: Final = {
 }
 
 
+def test_a_failure_in_doubt_says_so() -> None:
+    """What failed only when it was sent again may have been processed: that is why it is held, or released first."""
+    doubtful = state(failed={"f1": failed(interaction("A"), resent=True)})
+    assert "the first copy may have been processed" in story_text(doubtful, "A", None)
+    assert "the first copy" not in story_text(state(failed={"f1": failed(interaction("A"))}), "A", None)
+
+
 @pytest.mark.parametrize("name", STORIES)
 def test_story(name: str) -> None:
     """One interaction: where it is declared, since when it is open, what is pending, and how often it failed."""

@@ -15,7 +15,7 @@ from reconciler.planning.guards import Approvals, Limits, refusals
 from reconciler.planning.plan import Action, Plan, Reason
 from reconciler.planning.planner import Policy, plan
 from reconciler.planning.saved_plan import SavedPlan
-from reconciler.render.text import columns, plan_text
+from reconciler.render.text import View, columns, plan_text
 from reconciler.state.model import Kind, State, Target
 from tests.golden import assert_golden
 from tests.known import LINEAGE, NOW, failed, interaction, opened, pending
@@ -75,6 +75,7 @@ def everything() -> Plan:
         declared("once:again", 1),
         declared("once:gone", 1),
         declared("Releasing", 1),
+        declared("Doubted", 1),
     ]
     odd = declared("Odd", 70, linkeddata=[CLID])
     links = {
@@ -91,6 +92,8 @@ def everything() -> Plan:
         "f1": failed(declared("GivenUp", 1), "release", attempts=3, reason="the API answered 400: no such 相互作用"),
         "f2": failed(declared("Gone-Thrice", 1), "release", attempts=3),
         "f3": failed(odd, attempts=1, resent=True),
+        "f4": failed(declared("Guarded", 1), resent=True),
+        "f5": failed(declared("Doubted", 1), "release", resent=True),
     }
     desired = [
         declared(
@@ -110,6 +113,8 @@ def everything() -> Plan:
         declared("Burning", 62),
         declared("Resent", 30),
         odd,
+        declared("Guarded", 63, prevent_release=True),
+        declared("Doubted", 64, prevent_release=True),
     ]
     state = State(
         LINEAGE,
@@ -124,7 +129,7 @@ def everything() -> Plan:
 
 def text_of(saved: SavedPlan, width: int) -> str:
     """Return a saved plan as text."""
-    return plan_text(saved.plan, saved.refusals, width=width)
+    return plan_text(saved.plan, saved.refusals, View(width=width))
 
 
 def test_the_plan_of_the_design() -> None:
@@ -149,12 +154,12 @@ def test_everything(width: int) -> None:
     """Every action at each width, with the guards that stand against it."""
     made = everything()
     refused = refusals(made, Limits(max_releases=2, max_dispatches=1), Approvals())
-    assert_golden(plan_text(made, refused, width=width), GOLDEN / f"everything-{width}.txt")
+    assert_golden(plan_text(made, refused, View(width=width)), GOLDEN / f"everything-{width}.txt")
 
 
 def test_everything_in_colour() -> None:
     """Colour is put on the symbol and action only, and takes no columns."""
-    coloured = plan_text(everything(), (), colour=True)
+    coloured = plan_text(everything(), (), View(colour=True))
     assert_golden(coloured, GOLDEN / "everything-80-colour.txt")
     assert COLOUR.sub("", coloured) == plan_text(everything(), ())
 
@@ -184,15 +189,7 @@ def test_values_that_were_asked_for() -> None:
     made = plan([interaction("A", linkeddata=[CLID])], State(LINEAGE), Policy(), NOW)
     assert "(sensitive)" in plan_text(made, ())
     assert "+44" not in plan_text(made, ())
-    assert "declared: +44\\x07" in plan_text(made, (), values={"A": {"clid": "+44\x07"}})
-
-
-def test_a_command_to_paste_is_safe() -> None:
-    """An address in a command that people paste into a shell is one word of it, whatever it holds."""
-    sent = interaction("once:a $(reboot)'", route="Day")
-    state = State(LINEAGE, pending={"p1": pending(sent)})
-    text = plan_text(plan([interaction(sent.address, route="Night")], state, Policy(), NOW), (), width=200)
-    assert """resolve 'once:a $(reboot)'"'"'' --as""" in text
+    assert "declared: +44\\x07" in plan_text(made, (), View(values={"A": {"clid": "+44\x07"}}))
 
 
 texts = st.sampled_from(plans.HOSTILE) | st.text(max_size=30)
@@ -211,14 +208,14 @@ def test_nothing_unprintable_comes_out(values: list[str], width: int) -> None:
 @settings(max_examples=30)
 @given(st.integers(48, 200))
 def test_details_keep_the_width(width: int) -> None:
-    """Only the address, the place, a header and a refusal may be wider than asked for: they are never cut."""
-    for line in plan_text(everything(), (), width=width).splitlines():
-        if line.startswith(" " * 8) and "interactions/" not in line:
+    """Only the address, the place, a header, a refusal and a command may be wider than asked for: none is cut."""
+    for line in plan_text(everything(), (), View(width=width)).splitlines():
+        if line.startswith(" " * 8) and "interactions/" not in line and " reconciler " not in line:
             assert columns(line) <= width
 
 
 def test_nothing_is_left_out_when_it_is_narrow() -> None:
     """At any width each value is there in full, over as many lines as it takes."""
-    squeezed = re.sub(r"\s", "", plan_text(everything(), (), width=40))
+    squeezed = re.sub(r"\s", "", plan_text(everything(), (), View(width=40)))
     for part in (LONG["value"], "長" * 30, "deep/" * 12, "no such 相互作用".replace(" ", "")):
         assert part in squeezed

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from reconciler.errors import ReconcilerError
+from reconciler.interaction import NO_FIELDS
 from reconciler.state.model import Kind, State
 from reconciler.state.repair import forget, new_lineage, rename, resolve
 from tests.known import LINEAGE, failed, interaction, opened, pending, state
@@ -49,11 +50,11 @@ def test_forget_whatever_there_is(known: State) -> None:
 
 
 def test_forget_refuses_the_unknown() -> None:
-    """While an outcome is unknown, forgetting would lose what may be open; the hint is a command that can be pasted."""
+    """While an outcome is unknown, forgetting would lose what may be open; the hint is a command."""
     known = state(pending={"p1": pending(interaction("A; rm -rf"))})
     with pytest.raises(ReconcilerError, match="the outcome of a request is unknown") as error:
         forget(known, ["A; rm -rf"])
-    assert "state resolve 'A; rm -rf' --as" in error.value.hint
+    assert error.value.command == ("state", "resolve", "--as", "applied", "A; rm -rf")
 
 
 def test_forget_refuses_what_is_not_there() -> None:
@@ -103,7 +104,7 @@ RESOLVE = [
     pytest.param(
         state(pending={"p1": pending(SMS, held="no")}),
         True,
-        state(interactions={"once:sms": opened(SMS, requestid="p1", at=LATER, settled=True)}),
+        state(interactions={"once:sms": opened(SMS, requestid="p1", at=LATER)}),
         id="a dispatch that was applied is open",
     ),
     pytest.param(
@@ -153,7 +154,7 @@ RESOLVE = [
         True,
         state(
             pending={"p1": DISPATCH._replace(order=0, unsent=True)},
-            interactions={"A": opened(DAY, requestid="p2", at=LATER, settled=True)},
+            interactions={"A": opened(DAY, requestid="p2", at=LATER)},
         ),
         id="what was certainly not sent is not asked about",
     ),
@@ -165,6 +166,44 @@ def test_resolve(known: State, after: State, *, applied: bool) -> None:
     """A person's word counts as the API's for the first request that is unknown."""
     address = next(iter(known.pending.values())).address
     assert resolve(known, address, applied=applied, at=LATER).state == replace(after, serial=8)
+
+
+DOUBTFUL, UNRELEASED = failed(DAY, resent=True), failed(DAY, "release", resent=True, attempts=2)
+IN_DOUBT = [
+    pytest.param(
+        state(failed={"f1": DOUBTFUL._replace(prevent_release=True), "f2": failed(SMS)}),
+        True,
+        state(
+            interactions={"A": opened(DAY, requestid="f1", at=LATER, fields=NO_FIELDS, prevent_release=True)},
+            failed={"f2": failed(SMS)},
+        ),
+        id="a dispatch that was applied is open",
+    ),
+    pytest.param(
+        state(failed={"f1": DOUBTFUL}, pending={"p1": DISPATCH._replace(unsent=True)}),
+        False,
+        state(failed={"f1": failed(DAY)}),
+        id="a dispatch that was not applied has failed, and what was to follow its release is planned anew",
+    ),
+    pytest.param(
+        state(interactions={"A": opened(DAY)}, failed={"f1": UNRELEASED}),
+        True,
+        state(),
+        id="a release that was applied has closed what was open",
+    ),
+    pytest.param(
+        state(interactions={"A": opened(DAY)}, failed={"f1": UNRELEASED}),
+        False,
+        state(interactions={"A": opened(DAY)}, failed={"f1": failed(DAY, "release", attempts=2)}),
+        id="a release that was not applied has failed, and counts as a failure",
+    ),
+]
+
+
+@pytest.mark.parametrize(("known", "applied", "after"), IN_DOUBT)
+def test_resolve_what_failed_only_when_it_was_sent_again(known: State, after: State, *, applied: bool) -> None:
+    """Whether the first copy was processed is for a person to say, once no request is pending that would settle it."""
+    assert resolve(known, "A", applied=applied, at=LATER).state == replace(after, serial=8)
 
 
 def test_resolve_says_what_is_left() -> None:
@@ -184,6 +223,8 @@ def test_resolve_says_what_is_left() -> None:
         state(interactions={"A": opened(DAY)}),
         state(pending={"p1": RELEASE._replace(unsent=True)}),
         state(pending={"p1": BURN._replace(unsent=True)}),
+        state(failed={"f1": failed(DAY)}),
+        state(failed={"f1": DOUBTFUL}, pending={"p1": TOLERANT._replace(unsent=True)}),
     ],
 )
 def test_resolve_refuses_where_nothing_is_unknown(known: State) -> None:

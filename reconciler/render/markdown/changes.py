@@ -5,10 +5,10 @@ Pure: returns strings, for fit.py to choose from.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from reconciler.commandline import CommandLine, resolutions
 from reconciler.escape import visible
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.plan import Action, Change, Plan, Reason
@@ -31,12 +31,12 @@ _HEADS: Final = {
 }
 
 
-def change_sections(plan: Plan, links: Links | None) -> Iterator[Section]:
+def change_sections(plan: Plan, links: Links | None, command: CommandLine) -> Iterator[Section]:
     """Yield a section for each kind of change, the most dangerous first; dispatches collapsed."""
     for action, (title, note) in _HEADS.items():
         changes = sorted((change for change in plan.changes if change.action is action), key=_by_place)
         head = title.format(len(changes))
-        items = [_item(change, links) for change in changes]
+        items = [_item(change, links, command) for change in changes]
         if action is Action.DISPATCH:
             yield Section(f"<details>\n<summary><b>{head}</b></summary>", items, "</details>")
         else:
@@ -48,14 +48,14 @@ def _by_place(change: Change) -> tuple[str, int, str]:
     return (side.source, side.line, change.address) if side else ("", 0, change.address)
 
 
-def _item(change: Change, links: Links | None) -> Item:
+def _item(change: Change, links: Links | None, command: CommandLine) -> Item:
     short = code(change.address)
     head = " · ".join([short, *_line(change, links), *_notes(change)])
     new = change.before is None and not change.steps[:-1]
     if change.action is Action.DISPATCH and change.diff and new:
         full = f"{head}\\\n  {', '.join(map(_field, change.diff))}"
     else:
-        full = head + "".join(_details(change))
+        full = head + "".join(_details(change, command))
     return Item(full, short, _group(change))
 
 
@@ -83,12 +83,12 @@ def _notes(change: Change) -> Iterator[str]:
         yield f"last answer: {prose(change.failure)}"
 
 
-def _details(change: Change) -> Iterator[str]:
+def _details(change: Change, command: CommandLine) -> Iterator[str]:
     if change.action is Action.SETTLE:
         yield from (f"\n  {number}. {step_words(step)}" for number, step in enumerate(change.steps, start=1))
     if change.action is Action.HOLD:
-        address = shlex.quote(visible(change.address))
-        yield f"\\\n  Look it up, then {code(f'reconciler state resolve {address} --as applied|not-applied')}"
+        applied, not_applied = (code(command(*words)) for words in resolutions(change.address))
+        yield f"\\\n  Look it up, then {applied} or {not_applied}"
     if change.diff:
         yield "\n" + indented(difference(_differences(change.diff)))
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
+from reconciler.commandline import PLAIN, CommandLine
 from reconciler.errors import Problem
 from reconciler.planning.guards import Approvals, Refusal
 from reconciler.planning.plan import Action, Plan, Reason
@@ -28,17 +29,18 @@ _LONGEST_NAME: Final = 200
 _GUARDS_SHOWN: Final = 20
 
 
-def plan_markdown(saved: SavedPlan, links: Links | None, limit: int = LIMIT) -> str:
+def plan_markdown(saved: SavedPlan, links: Links | None, limit: int = LIMIT, command: CommandLine = PLAIN) -> str:
     """Return the plan: what it comes to, what to look out for, then every change, the most dangerous first.
 
-    Never longer than `limit` (at least SMALLEST): what does not fit is left out as a whole and counted.
+    Never longer than `limit` (at least SMALLEST): what does not fit is left out as a whole and counted. `command` is
+    how the next one is to be called.
     """
     if limit < SMALLEST:
         raise ValueError(f"{limit} characters are too few; {SMALLEST} is the least")
     plan = saved.plan
     top = [f"{marker(saved.environment)}fingerprint={fingerprint(plan)} -->\n{_title(saved)}", *_verdict(saved)]
     warnings = "\n".join(_warnings(plan))
-    sections = [_guards(saved.refusals), *change_sections(plan, links), _problems(saved.warnings, links)]
+    sections = [_guards(saved.refusals), *change_sections(plan, links, command), _problems(saved.warnings, links)]
     present = [section for section in sections if section.items]
     fixed = sum(size(block) + 2 for block in (*top, warnings, NOT_ALL)) + 1
     fitted = fit(present, limit - fixed)

@@ -5,12 +5,11 @@ Pure: returns a string. What was declared or answered stands in code, as in the 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator
 
-from reconciler.delivery.report import Report
+from reconciler.commandline import PLAIN, CommandLine, resolutions
+from reconciler.delivery.report import Held, Report
 from reconciler.errors import ExitCode
-from reconciler.escape import visible
 from reconciler.planning.plan import Change
 from reconciler.render.fit import Item, Section, fit
 from reconciler.render.markdown.gfm import code, prose, size
@@ -28,12 +27,12 @@ _VERDICTS = {
 }
 
 
-def report_markdown(report: Report, environment: str | None, limit: int = LIMIT) -> str:
+def report_markdown(report: Report, environment: str | None, limit: int = LIMIT, command: CommandLine = PLAIN) -> str:
     """Return how it ended, then what failed, what is unknown and what was not sent; never longer than `limit`."""
     if limit < SMALLEST:
         raise ValueError(f"{limit} characters are too few; {SMALLEST} is the least")
     top = [titled("Apply", environment, _VERDICTS[report.exit_code]), _counts(report)]
-    return _document(top, _sections(report), limit)
+    return _document(top, _sections(report, command), limit)
 
 
 def stale_markdown(
@@ -61,12 +60,13 @@ def _counts(report: Report) -> str:
         f"{done[Kind.RELEASE] + done[Kind.TOLERANT]} released",
         f"{len(report.failed)} failed",
         *([f"{len(report.unknown)} unknown"] if report.unknown else []),
+        *([f"{len(report.held)} held"] if report.held else []),
         *([f"{len(report.unsent)} not sent"] if report.unsent else []),
     ]
     return f"**{', '.join(parts)}**; state serial {report.state.serial}, {len(report.state.interactions)} open."
 
 
-def _sections(report: Report) -> Iterator[Section]:
+def _sections(report: Report, command: CommandLine) -> Iterator[Section]:
     problems = [Item(text, text) for text in map(prose, report.problems)]
     yield Section("> [!CAUTION]", problems, bullet="> - ", gap="\n", most=4_000)
     failed = [_failed(*entry) for entry in report.failed]
@@ -74,6 +74,8 @@ def _sections(report: Report) -> Iterator[Section]:
     unknown = [_link(*entry) for entry in report.unknown]
     note = "May or may not have been processed. The next apply settles it, under the same requestids."
     yield Section(f"### {len(unknown)} unknown\n\n{note}", unknown)
+    held = [_held(entry, command) for entry in report.held]
+    yield Section(f"### {len(held)} held\n\nNothing is sent for these until somebody has looked them up.", held)
     unsent = [_link(*entry) for entry in report.unsent]
     yield Section(f"### {len(unsent)} not sent\n\nThe next apply sends what is still wanted.", unsent)
 
@@ -87,11 +89,15 @@ def _failed(requestid: str, failure: Failed) -> Item:
 
 def _link(requestid: str, link: Pending) -> Item:
     short = f"{link.kind.value} {code(link.address)}"
-    lines = [short, f"requestid {code(requestid)}"]
-    if link.held:
-        command = f"reconciler state resolve {shlex.quote(visible(link.address))} --as applied|not-applied"
-        lines.append(f"{prose(link.held)}; look it up, then {code(command)}")
-    return Item("\\\n  ".join(lines), short, _group(link.source))
+    return Item(f"{short}\\\n  requestid {code(requestid)}", short, _group(link.source))
+
+
+def _held(held: Held, command: CommandLine) -> Item:
+    short = f"{code(held.address)} · {prose(held.why)}"
+    requests = [f"{action} requestid {code(requestid)}" for action, requestid in held.requests]
+    applied, not_applied = (code(command(*words)) for words in resolutions(held.address))
+    lines = [short, *requests, f"Look it up, then {applied} or {not_applied}"]
+    return Item("\\\n  ".join(lines), short)
 
 
 def _group(source: str) -> str:
