@@ -305,12 +305,12 @@ def test_a_state_command_that_cannot_write(place: Workplace, subcommand: list[st
     assert place.state_path.read_bytes() == before
 
 
-def test_an_owner_that_cannot_be_written_is_a_warning(one_by_one: Workplace, server: SandboxServer) -> None:
+def test_an_owner_that_cannot_be_written_is_said(one_by_one: Workplace, server: SandboxServer) -> None:
     """The lock is held even where its owner can't be noted: the disk may have room for the state."""
     with Disk("pwrite", LOCK, 1, errno.ENOSPC).broken():
         ran = one_by_one.run(*APPLY)
     assert ran.code == 0
-    assert "warning: the lock's owner can't be written: No space left on device" in ran.err
+    assert "The lock's owner can't be written: No space left on device." in ran.err
     completes(one_by_one, server)
 
 
