@@ -138,8 +138,9 @@ def _init(commands: Any) -> None:
         "init",
         "make a folder ready: a state, a configuration, an example",
         """
-        Writes an empty state (serial 0, a new lineage), and, where there are none yet, reconciler.yaml, an example
-        in interactions/ and a .gitignore. Nothing that exists is changed.
+        Writes an empty state (serial 0, a new lineage), and, where there are none yet, reconciler.yaml and an example
+        in interactions/. What git is to leave out, and to leave as it is, is added to .gitignore and .gitattributes.
+        Nothing else that exists is changed.
         """,
     )
     parser.add_argument("--region", choices=["emea", "nam", "apac"], help="written into a new reconciler.yaml")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,7 @@ from reconciler.cli.workspace import Workspace, new_state, open_workspace
 from reconciler.config.settings import FILE_NAME
 from reconciler.errors import ExitCode
 from reconciler.escape import visible
+from reconciler.render.words import count
 from reconciler.state.stores.local import StateFile
 from reconciler.state.stores.lock import locked
 
@@ -35,16 +38,19 @@ _EXAMPLE: Final = """\
 #       interactiontype: nonlive
 """
 
-_IGNORED: Final = (".reconciler/", "*.state.json.lock", "*.state.json.backup", "*.state.json.new")
-
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
-    """Make the state, and what else a new folder needs; nothing that exists is changed."""
+    """Make the state, and what else a new folder needs; of what exists, only git's files are added to."""
     folder = Path(options.directory or ".")
     folder.mkdir(parents=True, exist_ok=True)
     made = [_config(folder, options)] if not options.config else []
     workspace = open_workspace(options, console)
-    made += [_state(workspace), _example(workspace), _gitignore(folder)]
+    made += [_state(workspace), _example(workspace)]
+    state = _pattern(workspace.state_path.name)
+    ignored = [".reconciler/", *(f"{state}.{end}" for end in ("lock", "backup", "new"))]
+    made += [_lines(folder / ".gitignore", ignored, "what is not to be committed")]
+    unchanged = [f"{state} -text", f"{state}.journal -text"]
+    made += [_lines(folder / ".gitattributes", unchanged, "what git is to keep byte for byte")]
     for line in filter(None, made):
         console.out(f"Made {visible(line)}\n")
     known = workspace.settings.region or workspace.settings.base_url
@@ -79,15 +85,20 @@ def _example(workspace: Workspace) -> str:
     return f"{path}"
 
 
-def _gitignore(folder: Path) -> str:
-    path = folder / ".gitignore"
-    known = path.read_text(encoding="utf-8") if path.exists() else ""
-    missing = [line for line in _IGNORED if line not in known.splitlines()]
+def _pattern(name: str) -> str:
+    """Return what git is to take for a state, that of each environment included, without what git reads otherwise."""
+    return "*.state.json" if name.endswith(".state.json") else re.sub(r"[^\w.-]", "?", name)
+
+
+def _lines(path: Path, wanted: Sequence[str], purpose: str) -> str:
+    """Add the lines that are not there yet."""
+    known = path.read_bytes() if path.exists() else b""
+    missing = [line for line in wanted if line.encode() not in known.splitlines()]
     if not missing:
         return ""
-    gap = "\n" if known and not known.endswith("\n") else ""
-    path.write_text(known + gap + "\n".join(missing) + "\n", encoding="utf-8")
-    return f"{path}: {len(missing)} lines for what is not to be committed"
+    gap = b"\n" if known and not known.endswith(b"\n") else b""
+    path.write_bytes(known + gap + "".join(f"{line}\n" for line in missing).encode())
+    return f"{path}: {count(len(missing), 'line')} for {purpose}"
 
 
 _NEXT: Final = """

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.command import Workplace
 
-MADE = {"reconciler.yaml", "reconciler.state.json", "reconciler.state.json.lock", "interactions", ".gitignore"}
+MADE = {
+    "reconciler.yaml",
+    "reconciler.state.json",
+    "reconciler.state.json.lock",
+    "interactions",
+    ".gitignore",
+    ".gitattributes",
+}
 SET_REGION = "set region in reconciler.yaml"
 
 
@@ -25,7 +33,7 @@ def test_a_new_folder(place: Workplace, folder: Path) -> None:
     assert ran.code == 0, ran
     assert {path.name for path in folder.iterdir()} == MADE
     assert "region: emea\n" in (folder / "reconciler.yaml").read_text(encoding="utf-8")
-    assert ran.out.count("Made ") == 4
+    assert ran.out.count("Made ") == 5
     assert SET_REGION not in ran.out
     planned = place.run("-C", str(folder), "plan", "--detailed-exitcode")
     assert (planned.code, "No changes" in planned.out) == (0, True), planned
@@ -53,14 +61,43 @@ def test_what_is_there_is_kept(place: Workplace, folder: Path) -> None:
     (folder / "interactions").mkdir(parents=True)
     (folder / "reconciler.yaml").write_text("region: nam\n", encoding="utf-8")
     (folder / ".gitignore").write_text("*.log", encoding="utf-8")
+    (folder / ".gitattributes").write_bytes(b"# caf\xe9\r\n*.state.json -text\r\n")
     ran = place.run("-C", str(folder), "init")
     assert (ran.code, SET_REGION in ran.out) == (0, False), ran
     assert (folder / "reconciler.yaml").read_text(encoding="utf-8") == "region: nam\n"
     assert not list((folder / "interactions").iterdir())
-    ignored = (folder / ".gitignore").read_text(encoding="utf-8")
-    assert ignored.startswith("*.log\n.reconciler/\n")
+    ignored, unchanged = (folder / ".gitignore").read_bytes(), (folder / ".gitattributes").read_bytes()
+    assert ignored.startswith(b"*.log\n.reconciler/\n")
+    assert unchanged == b"# caf\xe9\r\n*.state.json -text\r\n*.state.json.journal -text\n"
     before = (folder / "reconciler.state.json").read_bytes()
     again = place.run("-C", str(folder), "init")
     assert (again.code, "there is a state already" in again.err) == (1, True), again
     assert (folder / "reconciler.state.json").read_bytes() == before
-    assert (folder / ".gitignore").read_text(encoding="utf-8") == ignored
+    (folder / "reconciler.state.json").unlink()
+    assert place.run("-C", str(folder), "init").code == 0
+    assert (folder / ".gitignore").read_bytes() == ignored
+    assert (folder / ".gitattributes").read_bytes() == unchanged
+
+
+@pytest.mark.parametrize("name", ["reconciler.state.json", "r.prod.state.json", "kept/crm [1] *é#.json", "!state"])
+def test_git_keeps_a_state_as_it_is(place: Workplace, folder: Path, name: str) -> None:
+    """Whatever git makes of line ends elsewhere, state and journal come back as they were; lock and backup stay out."""
+    assert place.run("-C", str(folder), "init", "--state", name).code == 0
+    written = {}
+    for end in ("", ".journal", ".backup", ".new"):
+        path = folder / (name + end)
+        written[end] = path.read_bytes() if path.exists() else b"one\ntwo\n"
+        path.write_bytes(written[end])
+    git = ["git", "-C", str(folder), "-c", "core.autocrlf=true", "-c", "user.name=n", "-c", "user.email=e@example.com"]
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["commit", "-qm", "m"],
+        ["rm", "-qr", "."],
+        ["reset", "-q", "--hard"],
+    ):
+        subprocess.run([*git, *command], check=True, capture_output=True)
+    for end in ("", ".journal"):
+        assert (folder / (name + end)).read_bytes() == written[end]
+    kept = subprocess.run([*git, "ls-files", "-z"], check=True, capture_output=True, text=True).stdout.split("\0")
+    assert {each for each in kept if each.startswith(name)} == {name, f"{name}.journal"}
