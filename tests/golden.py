@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+
+def assert_table(table: str, page: Path) -> None:
+    """Compare a table with the one in a page of the docs that has the same head."""
+    text, head = page.read_text(encoding="utf-8"), table.partition("\n")[0] + "\n"
+    before, found, rest = text.partition(head)
+    assert found, f"{page} has no table with the head {head}"
+    after = re.sub(r"^(\|.*\n)*", "", rest)
+    assert_golden(before + table + after, page)
 
 
 def assert_golden(text: str, path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from reconciler.config.settings import Configuration
 from reconciler.delivery.batch import Request
+from reconciler.delivery.executor import Options
 from reconciler.interaction import (
     NO_FIELDS,
     Interaction,
@@ -17,9 +19,11 @@ from reconciler.interaction import (
     public_fields,
     release_body,
 )
-from reconciler.planning.planner import Policy
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 
+DEFAULTS: Final = Configuration()
+POLICY, LIMITS, RULES = DEFAULTS.policy, DEFAULTS.limits, DEFAULTS.rules
+OPTIONS: Final = Options(DEFAULTS.parallelism, DEFAULTS.request_bytes, POLICY.sensitive)
 LINEAGE: Final = "11111111-2222-4333-8444-555555555555"
 TARGET: Final = Target("https://api.test")
 NOW: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -37,14 +41,14 @@ def interaction(address: str = "A", provider: str | None = "Crm", route: str = "
 
 def opened(declared: Interaction, **more: Any) -> Open:
     """Return the interaction as it is in the state, once dispatched."""
-    fields = packed(public_fields(declared.request, Policy().sensitive))
+    fields = packed(public_fields(declared.request, POLICY.sensitive))
     usual = {"requestid": "o1", "at": AT, "source": declared.place.file, "prevent_release": declared.prevent_release}
     return Open(declared.provider, declared.digest, **{**usual, "fields": fields, **more})
 
 
 def pending(declared: Interaction, kind: Kind = Kind.DISPATCH, order: int = 0, **more: Any) -> Pending:
     """Return a request about the interaction that is pending."""
-    fields = packed(public_fields(declared.request, Policy().sensitive)) if kind is Kind.DISPATCH else NO_FIELDS
+    fields = packed(public_fields(declared.request, POLICY.sensitive)) if kind is Kind.DISPATCH else NO_FIELDS
     usual = {"at": AT, "source": declared.place.file, "fields": fields, "prevent_release": declared.prevent_release}
     return Pending(declared.address, order, kind, declared.provider, declared.digest, **{**usual, **more})
 

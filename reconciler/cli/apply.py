@@ -81,9 +81,9 @@ def _run_locked(
     found, no_state = _read_or_create(workspace, store, options, console)
     declarations, no_path = declarations_or_none(workspace, console, reveal=options.show_sensitive)
     now = datetime.now(UTC)
-    plan = make_plan(declarations.interactions, found.state, workspace.policy, now, workspace.target)
+    plan = make_plan(declarations.interactions, found.state, workspace.settings.keys.policy, now, workspace.target)
     approved = approvals(options, saved.approvals if saved else None)
-    refused = (*no_state, *no_path, *refusals(plan, workspace.limits, approved))
+    refused = (*no_state, *no_path, *refusals(plan, workspace.settings.keys.limits, approved))
     shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
     console.out(text(shown, console, revealed(plan, declarations, options, console)))
     console.commands(refusal_annotations(refused))
@@ -108,7 +108,7 @@ def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspac
     with _sender(workspace, needed=plan.sends) as sender, interruptible(brake, console):
         shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
         outcome = apply(intent, _options(workspace), shell)
-        report = replace(outcome, holds=plan.held, hold_unknown=workspace.policy.hold_unknown)
+        report = replace(outcome, holds=plan.held, hold_unknown=workspace.settings.keys.policy.hold_unknown)
         console.out("\n" + report_text(report, console.command))
         _summarise_report(report, workspace, console)
     return report.exit_code
@@ -195,8 +195,8 @@ def _approved(options: argparse.Namespace, console: Console) -> bool:
 
 
 def _options(workspace: Workspace) -> Options:
-    settings = workspace.settings
-    return Options(settings.parallelism, settings.request_bytes, sensitive=settings.sensitive)
+    keys = workspace.settings.keys
+    return Options(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
 
 
 @contextmanager

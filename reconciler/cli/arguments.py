@@ -132,6 +132,8 @@ def _command(commands: Any, name: str, module: str, summary: str, more: str = ""
 
 
 def _init(commands: Any) -> None:
+    from reconciler.config.urls import REGIONS  # noqa: PLC0415  # only where it is asked for
+
     parser = _command(
         commands,
         "init",
@@ -143,7 +145,7 @@ def _init(commands: Any) -> None:
         Nothing else that exists is changed.
         """,
     )
-    parser.add_argument("--region", choices=["emea", "nam", "apac"], help="written into a new reconciler.yaml")
+    parser.add_argument("--region", choices=REGIONS, help="written into a new reconciler.yaml")
 
 
 def _validate(commands: Any) -> None:

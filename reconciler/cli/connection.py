@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reconciler.cli.workspace import Workspace
-from reconciler.config.settings import secret
+from reconciler.config.credentials import secret
 from reconciler.delivery.client import Client
 from reconciler.delivery.tokens import AccessToken, ClientCredentials, Credentials
 from reconciler.errors import ConfigError
@@ -27,7 +27,7 @@ def connect(workspace: Workspace) -> Iterator[Client]:
         str(settings.base_url),
         settings.token_url,
         credentials,
-        timeout=settings.timeout,
+        timeout=settings.keys.timeout,
     ) as client:
         yield client
 
@@ -63,7 +63,7 @@ def _sandbox(workspace: Workspace) -> Iterator[Client]:
             server.base_url,
             server.token_url,
             ClientCredentials("sandbox", "sandbox"),
-            timeout=settings.timeout,
+            timeout=settings.keys.timeout,
         ) as client,
     ):
         yield client

@@ -11,7 +11,8 @@ from typing import Final
 
 from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace, new_state, open_workspace
-from reconciler.config.settings import FILE_NAME
+from reconciler.config.layers import FILE_NAME
+from reconciler.config.urls import REGIONS
 from reconciler.errors import ExitCode
 from reconciler.escape import visible
 from reconciler.render.words import count
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     made += [_lines(folder / ".gitattributes", unchanged, "what git is to keep byte for byte")]
     for line in filter(None, made):
         console.out(f"Made {visible(line)}\n")
-    known = workspace.settings.region or workspace.settings.base_url
+    known = workspace.settings.base_url
     console.out(_NEXT.format(region="" if known else ", and set region in reconciler.yaml."))
     return ExitCode.DONE
 
@@ -62,7 +63,8 @@ def _config(folder: Path, options: argparse.Namespace) -> str:
     path = folder / FILE_NAME
     if path.exists():
         return ""
-    region = f"region: {options.region}" if options.region else "# region: emea        # or nam, apac"
+    first, *others = REGIONS
+    region = f"region: {options.region}" if options.region else f"# region: {first}        # or {', '.join(others)}"
     path.write_text(_CONFIG.format(region=region), encoding="utf-8")
     return f"{path}"
 

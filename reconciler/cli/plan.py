@@ -41,9 +41,11 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     timings.ended("read the state")
     declarations, no_path = declarations_or_none(workspace, console, reveal=options.show_sensitive)
     timings.ended("read the declarations")
-    plan = make_plan(declarations.interactions, state, workspace.policy, datetime.now(UTC), workspace.target)
+    plan = make_plan(
+        declarations.interactions, state, workspace.settings.keys.policy, datetime.now(UTC), workspace.target
+    )
     approved = approvals(options)
-    refused = (*no_state, *no_path, *refusals(plan, workspace.limits, approved))
+    refused = (*no_state, *no_path, *refusals(plan, workspace.settings.keys.limits, approved))
     timings.ended("compare")
     saved = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
     console.out(render(saved, options, console, revealed(plan, declarations, options, console)))

@@ -51,8 +51,9 @@ def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -
 def _declared(workspace: Workspace, address: str, console: Console) -> Interaction | None:
     from reconciler.declarations import loader  # noqa: PLC0415  # the other state commands read no declarations
 
+    settings = workspace.settings
     try:
-        declarations = loader.load(workspace.settings.interactions, workspace.rules, base=workspace.settings.folder)
+        declarations = loader.load(settings.interactions, settings.keys.rules, base=settings.folder)
     except DeclarationError as error:
         console.warn(f"the declarations can't be read, so where it is declared isn't known: {error}")
         return None

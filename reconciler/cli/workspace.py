@@ -11,13 +11,12 @@ from typing import Final
 from uuid import uuid4
 
 from reconciler.cli.console import Console
-from reconciler.config.settings import Settings, configure
+from reconciler.config.layers import Settings, configure
+from reconciler.config.urls import REGIONS
 from reconciler.declarations import loader
 from reconciler.declarations.loader import Declarations
-from reconciler.declarations.validation import Rules
 from reconciler.errors import ConfigError, DeclarationError, TargetMismatch
-from reconciler.planning.guards import Approvals, Limits, Refusal
-from reconciler.planning.planner import Policy
+from reconciler.planning.guards import Approvals, Refusal
 from reconciler.state.model import State, Target
 from reconciler.state.stores import local
 from reconciler.state.stores.local import StateFile
@@ -42,9 +41,9 @@ class Workspace:
         if self.settings.base_url is None:
             raise ConfigError(
                 "it is not said which API to work against",
-                hint="Set region (emea, nam, apac) in reconciler.yaml or RECONCILER_REGION, or try it with --sandbox.",
+                hint=f"Set region ({', '.join(REGIONS)}) in reconciler.yaml or RECONCILER_REGION, or try --sandbox.",
             )
-        return Target(self.settings.base_url, self.settings.account)
+        return Target(self.settings.base_url, self.settings.keys.account)
 
     @property
     def state_path(self) -> Path:
@@ -64,26 +63,6 @@ class Workspace:
             return str(path.relative_to(Path.cwd()))
         except ValueError:
             return str(path)
-
-    @property
-    def policy(self) -> Policy:
-        """The planner's part of the settings."""
-        settings = self.settings
-        return Policy(
-            settings.sensitive, settings.release_attempts, settings.on_unknown == "hold", settings.resend_within
-        )
-
-    @property
-    def limits(self) -> Limits:
-        """The guards' part of the settings."""
-        settings = self.settings
-        return Limits(settings.max_release_percent, settings.max_releases, settings.max_dispatches)
-
-    @property
-    def rules(self) -> Rules:
-        """The declarations' part of the settings."""
-        settings = self.settings
-        return Rules(settings.sensitive, settings.linkeddata_types, settings.request_bytes)
 
 
 def open_workspace(options: argparse.Namespace, console: Console) -> Workspace:
@@ -105,7 +84,7 @@ def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = 
     """Return what is declared; warnings are shown, problems raised."""
     from reconciler.render.problems import problems_text  # noqa: PLC0415  # only where there is something to show
 
-    settings, rules = workspace.settings, workspace.rules
+    settings, rules = workspace.settings, workspace.settings.keys.rules
     if reveal and console.terminal:
         rules = replace(rules, sensitive=frozenset())
     declarations = loader.load(settings.interactions, rules, base=settings.folder)

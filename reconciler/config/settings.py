@@ -1,293 +1,180 @@
-"""The configuration: flag > environment > file > default, each key checked, every mistake named with its place.
+"""What can be configured: each key once, with its type, its limits, its default and what it means.
 
-Shell: reads reconciler.yaml and the environment. Credentials come from the environment only.
+Pure. The checks of reconciler.yaml and of the variables, the hints, the table in docs/configuration.md and the schema
+for editors are all made from `Configuration`: a key is added here and nowhere else.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from reconciler.config.urls import REGIONS, base_url_of, checked_url, is_loopback, token_url_of
-from reconciler.errors import ConfigError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
 
-FILE_NAME: Final = "reconciler.yaml"
-PREFIX: Final = "RECONCILER_"
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_OTHER_VARIABLES: Final = frozenset(
-    {"ENV", "CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN", "JOB_URL", "COMMIT", "LIVE", "SANDBOX_FAULTS"}
-)
+from reconciler.config.urls import Region, UrlRefused, check_url
+from reconciler.declarations.validation import Rules
+from reconciler.planning.guards import Limits
+from reconciler.planning.planner import Policy
+from reconciler.yamlfile.scalars import resolve
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Every setting, checked. `folder` is what names and places are shown relative to."""
-
-    folder: Path
-    interactions: Path
-    state: Path
-    environment: str | None = None
-    region: str | None = None
-    base_url: str | None = None
-    token_url: str | None = None
-    account: str | None = None
-    sensitive: frozenset[str] = frozenset({"clid", "interactionproperty"})
-    linkeddata_types: frozenset[str] = frozenset()
-    max_release_percent: int = 30
-    max_releases: int | None = None
-    max_dispatches: int | None = None
-    release_attempts: int = 3
-    on_unknown: str = "resend"
-    resend_within: timedelta = timedelta(hours=24)
-    parallelism: int = 4
-    timeout: float = 30.0
-    request_bytes: int = 100_000
-    warnings: tuple[str, ...] = field(default=())
+TEXT: Final = "text"
+"""The validation context of values from variables and flags, which are all text; others are as the file has them."""
+ENVIRONMENT: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+DURATION: Final = r"^[0-9]{1,6}[smhd]$"
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-class _Wrong(ValueError):
-    """A value that its key can't take; says what it can."""
+def _number(value: Any, info: ValidationInfo) -> Any:
+    """Read a variable as the file would read the same text."""
+    return resolve(value) if info.context == TEXT else value
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _Wrong("must be a text that is not empty")
-    return value
+def _list(value: Any, info: ValidationInfo) -> Any:
+    """Read a variable as a list, separated by commas."""
+    return [part for text in value.split(",") if (part := text.strip())] if info.context == TEXT else value
 
 
-def _choice(*choices: str) -> Any:
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise _Wrong(f"must be one of {', '.join(choices)}")
-        return str(value)
-
-    return check
-
-
-def _whole(low: int, high: int) -> Any:
-    def check(value: Any) -> int:
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
-            value = int(value)
-        if type(value) is not int or not low <= value <= high:
-            raise _Wrong(f"must be a whole number from {low} to {high}")
-        return value
-
-    return check
-
-
-def _seconds(value: Any) -> float:
+def _allowed(url: str, info: ValidationInfo) -> str:
     try:
-        seconds = float(value) if type(value) in {int, float, str} else -1.0
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds <= 3600:  # noqa: PLR2004  # an hour
-        raise _Wrong("must be a number of seconds from above 0 to 3600")
-    return seconds
+        check_url(url, from_file=info.context != TEXT)
+    except UrlRefused as refused:
+        raise PydanticCustomError("url", "{why}", {"why": str(refused), "hint": refused.hint}) from None
+    return url.rstrip("/")
 
 
-def _duration(value: Any) -> timedelta:
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", value) if isinstance(value, str) else None
-    if not match:
-        raise _Wrong("must be a duration such as 90s, 30m, 24h or 7d")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+Text = Annotated[str, Field(pattern=r"[^ \t\r\n]")]
+Texts = Annotated[list[Text], BeforeValidator(_list)]
+Url = Annotated[Text, AfterValidator(_allowed)]
+Percentage = Annotated[int, Field(ge=0, le=100), BeforeValidator(_number)]
+Count = Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_number)]
 
 
-def _list(value: Any) -> frozenset[str]:
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
-        raise _Wrong("must be a list of texts (in a variable: separated by commas)")
-    return frozenset(value)
+class Configuration(BaseModel):
+    """Every key that reconciler.yaml, an environment in it, or a variable can set."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    region: Region | None = Field(default=None, description="Where the account is. It sets both URLs.")
+    base_url: Url | None = Field(
+        default=None,
+        description="The API's address, if not the region's: requests go to `{base_url}/interactions/invoke`.",
+        examples=["https://emea.api.newvoicemedia.com"],
+    )
+    token_url: Url | None = Field(
+        default=None,
+        description="Where access tokens are fetched, if not at the region's address.",
+        examples=["https://emea.cc.vonage.com/Auth/connect/token"],
+    )
+    account: Text | None = Field(
+        default=None,
+        description="A label that is recorded in the state; a state with another one is refused.",
+        examples=["prod-uk"],
+    )
+    interactions: Text = Field(
+        default="interactions",
+        description="The declarations: a folder or a file, relative to reconciler.yaml.",
+    )
+    state: Text = Field(
+        default="reconciler.state.json",
+        description="The state file, relative to reconciler.yaml; with `--env NAME` the default is "
+        "`reconciler.NAME.state.json`.",
+    )
+    sensitive: Texts = Field(
+        default=["clid", "interactionproperty"],
+        description="`linkeddata` values that enter no state, plan, log or output: by `type`, or by `type:key`.",
+        examples=[["clid", "object:Phone"]],
+    )
+    linkeddata_types: Texts = Field(
+        default=[], description="Types of `linkeddata` to allow besides the documented ones.", examples=[["fax"]]
+    )
+    max_release_percent: Percentage = Field(
+        default=30,
+        description="Guard: the share of the open interactions that one apply may release. 100 disables it.",
+    )
+    max_releases: Count | None = Field(default=None, description="Guard: how many releases one apply may send.")
+    max_dispatches: Count | None = Field(default=None, description="Guard: how many dispatches one apply may send.")
+    release_attempts: Annotated[int, Field(ge=0, le=1_000), BeforeValidator(_number)] = Field(
+        default=3,
+        description="After so many failures, in as many runs, a release is taken as gone already, since agents "
+        "complete interactions themselves. 0: never.",
+    )
+    on_unknown: Literal["resend", "hold"] = Field(
+        default="resend",
+        description="What is done about a request whose outcome is unknown: `hold` leaves each to a person.",
+    )
+    resend_within: Annotated[str, Field(pattern=DURATION)] = Field(
+        default="24h",
+        description="Older unknown outcomes are held: how long the API remembers requestids is not documented.",
+        examples=["90s", "30m", "24h", "7d"],
+    )
+    parallelism: Annotated[int, Field(ge=1, le=64), BeforeValidator(_number)] = Field(
+        default=4, description="How many Invocations are on their way at once."
+    )
+    timeout: Annotated[float, Field(gt=0, le=3600), BeforeValidator(_number)] = Field(
+        default=30, description="Seconds for each call as a whole."
+    )
+    request_bytes: Annotated[int, Field(ge=1_000, le=10_000_000), BeforeValidator(_number)] = Field(
+        default=100_000, description="The largest body, as encoded. The API's own limit is 100 KB."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        """Drop the keys that have no value: they aren't set."""
+        if not isinstance(value, dict):
+            return value
+        return {key: part for key, part in value.items() if part is not None or key not in cls.model_fields}
+
+    @property
+    def policy(self) -> Policy:
+        """The planner's part."""
+        unit = _UNITS[self.resend_within[-1]]
+        within = timedelta(**{unit: int(self.resend_within[:-1])})
+        return Policy(frozenset(self.sensitive), self.release_attempts, self.on_unknown == "hold", within)
+
+    @property
+    def limits(self) -> Limits:
+        """The guards' part."""
+        return Limits(self.max_release_percent, self.max_releases, self.max_dispatches)
+
+    @property
+    def rules(self) -> Rules:
+        """The declarations' part."""
+        return Rules(frozenset(self.sensitive), frozenset(self.linkeddata_types), self.request_bytes)
 
 
-_CHECKS: Final[Mapping[str, Any]] = {
-    "region": _choice(*REGIONS),
-    "base_url": _text,
-    "token_url": _text,
-    "account": _text,
-    "interactions": _text,
-    "state": _text,
-    "sensitive": _list,
-    "linkeddata_types": _list,
-    "max_release_percent": _whole(0, 100),
-    "max_releases": _whole(0, 10_000_000),
-    "max_dispatches": _whole(0, 10_000_000),
-    "release_attempts": _whole(0, 1_000),
-    "on_unknown": _choice("resend", "hold"),
-    "resend_within": _duration,
-    "parallelism": _whole(1, 64),
-    "timeout": _seconds,
-    "request_bytes": _whole(1_000, 10_000_000),
-}
-_URLS: Final = frozenset({"base_url", "token_url"})
-KEYS: Final = tuple(_CHECKS)
+class ConfigurationFile(Configuration):
+    """The whole of reconciler.yaml."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A checked value and where it came from; `source` starts its error messages. A higher `rank` is stronger."""
-
-    value: Any
-    source: str
-    in_file: bool
-    rank: int = 0
-
-
-def configure(
-    folder: Path,
-    environ: Mapping[str, str],
-    *,
-    file: Path | None = None,
-    environment: str | None = None,
-    flags: Mapping[str, str] | None = None,
-) -> Settings:
-    """Return the settings; `flags` are those given on the command line, by key.
-
-    Paths are relative to the file's folder, where there is a file, else to `folder`. Raises ConfigError.
-    """
-    path = file if file is not None else folder / FILE_NAME
-    raw = _read_file(path, required=file is not None)
-    base = path.parent if raw is not None else folder
-    name = environment or environ.get(PREFIX + "ENV") or None
-    layers = _layers(raw or {}, path, environ, name, flags or {})
-    values = {key: replace(value, rank=rank) for rank, layer in enumerate(layers) for key, value in layer.items()}
-    settings = {key: value.value for key, value in values.items()}
-    _check_urls(values)
-    default_state = f"reconciler.{name}.state.json" if name else "reconciler.state.json"
-    paths = {
-        "interactions": settings.pop("interactions", "interactions"),
-        "state": settings.pop("state", default_state),
-    }
-    return Settings(
-        folder=base,
-        environment=name,
-        warnings=tuple(_unknown_variables(environ)),
-        interactions=_path(paths["interactions"], base, folder, values.get("interactions")),
-        state=_path(paths["state"], base, folder, values.get("state")),
-        **{**settings, **_urls(values)},
+    environments: dict[Annotated[str, Field(pattern=ENVIRONMENT)], Configuration | None] = Field(
+        default={},
+        description="Overrides of any key, by the name of an environment, which `--env NAME` or RECONCILER_ENV picks.",
+        examples=[{"staging": {"region": "nam", "account": "staging"}}],
     )
 
 
-def _path(text: str, base: Path, folder: Path, value: _Value | None) -> Path:
-    """Return a path of the file relative to the file, one of a flag or variable relative to the working folder."""
-    return (base if value is None or value.in_file else folder) / Path(text).expanduser()
+KEYS: Final = tuple(Configuration.model_fields)
 
 
-def _layers(
-    raw: dict[str, Any], path: Path, environ: Mapping[str, str], name: str | None, flags: Mapping[str, str]
-) -> list[dict[str, _Value]]:
-    """Return the layers from the weakest to the strongest."""
-    variables = {key: environ[PREFIX + key.upper()] for key in KEYS if environ.get(PREFIX + key.upper())}
-    environments = raw.pop("environments", None) or {}
-    layers = [
-        _checked(raw, f"{path}: ", in_file=True),
-        _checked(_picked(environments, path, name), f"{path}: environments.{name}.", in_file=True),
-        _checked(variables, PREFIX, in_file=False),
-        _checked(dict(flags), "--", in_file=False),
-    ]
-    return [{key: replace(value, rank=rank) for key, value in layer.items()} for rank, layer in enumerate(layers)]
+def takes(key: str) -> str:
+    """Return what a key takes, in the words of messages and docs, such as `a whole number from 1 to 64`."""
+    schema = ConfigurationFile.model_json_schema()["properties"][key]
+    match schema | next((part for part in schema.get("anyOf", ()) if part["type"] != "null"), {}):
+        case {"enum": choices}:
+            words = f"one of {', '.join(choices)}"
+        case {"type": "integer", "minimum": low, "maximum": high}:
+            words = f"a whole number from {low:,} to {high:,}"
+        case {"type": "number", "exclusiveMinimum": low, "maximum": high}:
+            words = f"a number above {low:,}, up to {high:,}"
+        case {"type": "string", "examples": examples}:
+            words = f"a text such as {', '.join(examples)}"
+        case {"type": kind}:
+            words = {"string": "a text that is not empty", "array": "a list of texts", "object": "a map of maps"}[kind]
+    return words
 
 
-def _checked(raw: Mapping[str, Any], source: str, *, in_file: bool) -> dict[str, _Value]:
-    values = {}
-    for key, value in raw.items():
-        shown = source + (key.upper() if source == PREFIX else key)
-        if key not in _CHECKS:
-            close = get_close_matches(key, KEYS, 1)
-            hint = f"Did you mean {close[0]}?" if close else f"Known keys: {', '.join(KEYS)}, environments."
-            raise ConfigError(f"{shown}: there is no such key", hint=hint)
-        if value is None:
-            continue
-        try:
-            values[key] = _Value(_CHECKS[key](value), shown, in_file)
-        except _Wrong as wrong:
-            raise ConfigError(f"{shown}: {wrong}") from None
-    return values
-
-
-def _picked(environments: Any, path: Path, name: str | None) -> dict[str, Any]:
-    if not isinstance(environments, dict) or not all(isinstance(part, dict) for part in environments.values()):
-        raise ConfigError(f"{path}: environments: must be a map of maps")
-    for other, part in environments.items():
-        _checked(part, f"{path}: environments.{other}.", in_file=True)
-    if name is None:
-        return {}
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"environment {name!r}: a name has letters, digits, - and _ only")
-    if name not in environments and environments:
-        raise ConfigError(f"environment {name!r} is not in {path}", hint=f"It has: {', '.join(environments)}.")
-    return dict(environments.get(name, {}))
-
-
-def _read_file(path: Path, *, required: bool) -> dict[str, Any] | None:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        if required:
-            raise ConfigError(f"{path}: there is no such file") from None
-        return None
-    except OSError as error:
-        raise ConfigError(f"{path}: it can't be read: {error.strerror}") from error
-    from reconciler.declarations import loader  # noqa: PLC0415  # the parsers are needed only where there is a file
-
-    return loader.configuration(data, str(path))
-
-
-def _check_urls(values: Mapping[str, _Value]) -> None:
-    for key in _URLS & values.keys():
-        checked_url(values[key].value, values[key].source, from_file=values[key].in_file)
-
-
-def _urls(values: Mapping[str, _Value]) -> dict[str, str | None]:
-    """Return both URLs: as given, else as the region or a loopback base URL imply.
-
-    A base URL overrules a region that is set in a weaker layer; side by side, which one is meant can't be told.
-    """
-    region, base, token = (values.get(key) for key in ("region", "base_url", "token_url"))
-    if base and region and base.value.rstrip("/") != base_url_of(region.value):
-        if base.rank <= region.rank:
-            raise ConfigError(
-                f"{region.source} says {region.value}, but {base.source} says {base.value}",
-                hint="Remove one of them: it can't be told which is meant.",
-            )
-        region = None
-    base_url = base.value.rstrip("/") if base else base_url_of(region.value) if region else None
-    token_url = token.value if token else token_url_of(region.value) if region else None
-    if token_url is None and base_url and is_loopback(base_url):
-        token_url = f"{base_url}/Auth/connect/token"
-    return {"base_url": base_url, "token_url": token_url}
-
-
-def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    known = {key.upper() for key in KEYS} | _OTHER_VARIABLES
-    known |= {f"{name}_FILE" for name in ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN")}
-    warnings = []
-    for variable in sorted(environ):
-        if variable.startswith(PREFIX) and variable.removeprefix(PREFIX) not in known:
-            close = get_close_matches(variable.removeprefix(PREFIX), known, 1)
-            warnings.append(f"{variable} is not a variable of reconciler" + (f"; {PREFIX}{close[0]}?" if close else ""))
-    return warnings
-
-
-def secret(environ: Mapping[str, str], name: str) -> str | None:
-    """Return `RECONCILER_<NAME>`, or what the file `RECONCILER_<NAME>_FILE` holds; None where neither is set."""
-    variable = PREFIX + name
-    value, file = environ.get(variable), environ.get(variable + "_FILE")
-    if value and file:
-        raise ConfigError(f"{variable} and {variable}_FILE are both set", hint="Set one of them.")
-    if file:
-        try:
-            value = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{variable}_FILE can't be read: {type(error).__name__}") from error
-        if not value:
-            raise ConfigError(f"{variable}_FILE is empty")
-    if value and not (value.isascii() and value.isprintable()):
-        raise ConfigError(f"{variable} holds characters that no credential has", hint="Look for a stray line break.")
-    return value or None
+def is_environment(name: str) -> bool:
+    """Whether an environment can have this name, which becomes part of a file's name."""
+    return re.fullmatch(ENVIRONMENT, name) is not None and name.isprintable()

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final
+from typing import Final, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
 
-from reconciler.errors import ConfigError
-
-REGIONS: Final = ("emea", "nam", "apac")
+Region = Literal["emea", "nam", "apac"]
+REGIONS: Final[tuple[str, ...]] = get_args(Region)
 VENDOR_DOMAINS: Final = ("newvoicemedia.com", "vonage.com")
 _NETLOC: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?", re.IGNORECASE)
 _PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*")
+
+
+class UrlRefused(ValueError):
+    """Requests may not go to a URL: why, and what to do about it. The URL itself isn't said: it may hold a password."""
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 def base_url_of(region: str) -> str:
@@ -40,33 +47,33 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def checked_url(url: str, source: str, *, from_file: bool) -> None:
-    """Raise ConfigError, starting with `source`, unless requests may be sent to the URL."""
+def check_url(url: str, *, from_file: bool) -> None:
+    """Raise UrlRefused unless requests may be sent to the URL."""
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ConfigError(f"{source}: it is not a URL") from None
+        raise UrlRefused("it is not a URL") from None
     if not url.isascii() or not url.isprintable() or " " in url:
         # urlsplit drops some of these without a word; what is checked must be what is used.
-        raise ConfigError(f"{source}: it holds white space, or characters that no URL has")
-    _check_shape(parts, source)
+        raise UrlRefused("it holds white space, or characters that no URL has")
+    _check_shape(parts)
     if is_loopback(url):
         return
     host = parts.hostname or ""
     if parts.scheme != "https":
-        raise ConfigError(f"{source}: plain http goes to this machine only", hint="Use https.")
+        raise UrlRefused("plain http goes to this machine only", "use https")
     if from_file and not any(host == domain or host.endswith("." + domain) for domain in VENDOR_DOMAINS):
-        raise ConfigError(
-            f"{source}: in a file, only hosts under {' and '.join(VENDOR_DOMAINS)} and this machine are taken",
-            hint="A merged line must not be able to send the credentials elsewhere. Set another host by environment.",
+        raise UrlRefused(
+            f"in a file, only hosts under {' and '.join(VENDOR_DOMAINS)} and this machine are taken",
+            "set another host by environment: a merged line must not be able to send the credentials elsewhere",
         )
 
 
-def _check_shape(parts: SplitResult, source: str) -> None:
+def _check_shape(parts: SplitResult) -> None:
     if parts.scheme not in {"https", "http"} or not parts.hostname:
-        raise ConfigError(f"{source}: it must start with https:// and a host")
+        raise UrlRefused("it must start with https:// and a host")
     if "@" in parts.netloc or parts.query or parts.fragment or not _PATH.fullmatch(parts.path):
-        raise ConfigError(f"{source}: it must be scheme, host and plain path: no user, query or fragment")
+        raise UrlRefused("it must be scheme, host and plain path: no user, query or fragment")
     if not _NETLOC.fullmatch(parts.netloc):
-        raise ConfigError(f"{source}: it has no plain host name")
+        raise UrlRefused("it has no plain host name")

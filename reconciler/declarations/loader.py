@@ -12,7 +12,7 @@ from typing import Any, Final
 from reconciler.declarations.discovery import Source, read, walk
 from reconciler.declarations.parallel import cores, spread
 from reconciler.declarations.validation import Rules, validate
-from reconciler.errors import ConfigError, DeclarationError, Problem
+from reconciler.errors import DeclarationError, Problem
 from reconciler.escape import visible
 from reconciler.interaction import Interaction, OnChange, Place
 from reconciler.yamlfile.reader import parse
@@ -47,19 +47,6 @@ def load(root: Path, rules: Rules, *, base: Path) -> Declarations:
         raise DeclarationError(tuple(problems))
     interactions = sorted(found.interactions, key=attrgetter("address"))
     return Declarations(tuple(interactions), tuple(problems), len(sources))
-
-
-def configuration(data: bytes, name: str) -> dict[str, Any]:
-    """Return the mapping that a configuration file holds, empty if it is empty. Raises ConfigError."""
-    parsed = parse(data, name)
-    if parsed.problems:
-        raise ConfigError(f"{name} can't be read", problems=tuple(sorted(parsed.problems)))
-    if len(parsed.documents) > 1:
-        raise ConfigError(f"{name} holds more than one document")
-    value = parsed.documents[0].value if parsed.documents else None
-    if value is not None and not isinstance(value, dict):
-        raise ConfigError(f"{name} must hold a mapping of keys to values")
-    return value or {}
 
 
 @dataclass(slots=True)

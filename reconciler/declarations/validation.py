@@ -37,9 +37,9 @@ class Rules:
     `request_bytes` the size of the largest Invocation.
     """
 
-    sensitive: frozenset[str] = frozenset({"clid", "interactionproperty"})
-    linkeddata_types: frozenset[str] = frozenset()
-    request_bytes: int = 100_000
+    sensitive: frozenset[str]
+    linkeddata_types: frozenset[str]
+    request_bytes: int
 
 
 @dataclass(slots=True)

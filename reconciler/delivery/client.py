@@ -36,7 +36,7 @@ class Client:
         token_url: str | None,
         credentials: Credentials,
         *,
-        timeout: float = 30.0,
+        timeout: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._invoke_url = f"{base_url}/interactions/invoke"

@@ -82,10 +82,10 @@ class Progress(Protocol):
 class Options:
     """How to send: concurrent Invocations, largest body in bytes, budget of each Invocation."""
 
-    parallelism: int = 4
-    request_bytes: int = 100_000
+    parallelism: int
+    request_bytes: int
+    sensitive: frozenset[str]
     budget: Budget = field(default_factory=Budget)
-    sensitive: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

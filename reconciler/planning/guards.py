@@ -18,9 +18,9 @@ ALWAYS_ALLOWED: Final = 5
 class Limits:
     """The configured limits; None is no limit."""
 
-    max_release_percent: int = 30
-    max_releases: int | None = None
-    max_dispatches: int | None = None
+    max_release_percent: int
+    max_releases: int | None
+    max_dispatches: int | None
 
 
 @dataclass(frozen=True, slots=True)

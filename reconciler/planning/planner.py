@@ -37,10 +37,10 @@ Failures = list[tuple[str, Failed]]
 class Policy:
     """What the configuration decides about planning (docs/configuration.md)."""
 
-    sensitive: frozenset[str] = frozenset({"clid", "interactionproperty"})
-    release_attempts: int = 3
-    hold_unknown: bool = False
-    resend_within: timedelta = timedelta(hours=24)
+    sensitive: frozenset[str]
+    release_attempts: int
+    hold_unknown: bool
+    resend_within: timedelta
 
 
 class _Case(NamedTuple):

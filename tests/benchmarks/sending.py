@@ -23,15 +23,16 @@ from reconciler.cli.apply import SystemClock
 from reconciler.cli.console import Console, ProgressLine
 from reconciler.delivery.batch import pack
 from reconciler.delivery.client import ACCEPT, Client
-from reconciler.delivery.executor import Options, Shell, apply
+from reconciler.delivery.executor import Shell, apply
 from reconciler.delivery.intent import intend
 from reconciler.delivery.throttle import Brake
 from reconciler.delivery.tokens import AccessToken
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.state.model import Target
 from reconciler.state.stores.local import StateFile, read
 from reconciler.times import stamp
 from tests.benchmarks.workload import declared
+from tests.known import DEFAULTS, OPTIONS, POLICY
 
 _TOKEN: Final = "fixed"  # the fixed server takes any
 
@@ -43,7 +44,7 @@ class Sent:
     seconds: float
     calls: int
     bytes: int
-    parallelism: int = Options().parallelism
+    parallelism: int = OPTIONS.parallelism
 
 
 def main(side: str, folder: Path, port: int) -> Sent:
@@ -52,19 +53,19 @@ def main(side: str, folder: Path, port: int) -> Sent:
     state = read(folder / "reconciler.state.json").state
     interactions = declared(folder)
     now = datetime.now(UTC)
-    made = plan(interactions, state, Policy(), now, Target(url))
+    made = plan(interactions, state, POLICY, now, Target(url))
     desired = {interaction.address: interaction for interaction in interactions}
     intent = intend(made, desired, state, stamp(now), Target(url))
-    bodies = [each.body for each in pack([chain[0] for chain in intent.chains], Options().request_bytes)]
+    bodies = [each.body for each in pack([chain[0] for chain in intent.chains], OPTIONS.request_bytes)]
     if side == "httpx":
         seconds = _post(url, bodies)
     else:
         gc.disable()  # as the command does
         began = time.perf_counter()
         store, brake = StateFile(folder / "reconciler.state.json"), Brake()
-        with Client(url, None, AccessToken(_TOKEN)) as client:
+        with Client(url, None, AccessToken(_TOKEN), timeout=DEFAULTS.timeout) as client:
             shell = Shell(store, client, SystemClock(), ProgressLine(Console()), brake, random.Random(0))  # noqa: S311
-            report = apply(intend(made, desired, state, stamp(now), Target(url)), Options(), shell)
+            report = apply(intend(made, desired, state, stamp(now), Target(url)), OPTIONS, shell)
         seconds = time.perf_counter() - began
         assert len(report.state.interactions) == len(interactions)
     return Sent(seconds, len(bodies), sum(map(len, bodies)))
@@ -74,8 +75,8 @@ def _post(url: str, bodies: list[bytes]) -> float:
     began = time.perf_counter()
     headers = {"Authorization": f"Bearer {_TOKEN}", "Accept": ACCEPT, "Content-Type": "application/json"}
     with (
-        httpx.Client(headers=headers, timeout=30) as client,
-        ThreadPoolExecutor(Options().parallelism) as pool,
+        httpx.Client(headers=headers, timeout=DEFAULTS.timeout) as client,
+        ThreadPoolExecutor(OPTIONS.parallelism) as pool,
     ):
         for response in pool.map(lambda body: client.post(f"{url}/interactions/invoke", content=body), bodies):
             assert response.json() == []

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.declarations.discovery import read, walk
-from reconciler.declarations.validation import Rules, validate
+from reconciler.declarations.validation import validate
 from reconciler.interaction import Interaction
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.render.text import plan_text
 from reconciler.state.model import State
 from reconciler.state.stores import local
 from reconciler.yamlfile.reader import parse
+from tests.known import POLICY, RULES
 
 
 def stages(new: Path, opened: Path) -> dict[str, float]:
@@ -32,7 +33,7 @@ def stages(new: Path, opened: Path) -> dict[str, float]:
     interactions: list[Interaction] = []
     for name, each in parsed:
         for document in each.documents:
-            interactions += validate(document, name, Rules()).interactions
+            interactions += validate(document, name, RULES).interactions
     clock.lap("validate, canonical bodies, digests")
     empty = local.read(new / "reconciler.state.json").state
     clock.forget()
@@ -45,7 +46,7 @@ def stages(new: Path, opened: Path) -> dict[str, float]:
 
 
 def _planned(interactions: list[Interaction], state: State, clock: _Clock, kind: str) -> None:
-    made = plan(interactions, state, Policy(), datetime.now(UTC))
+    made = plan(interactions, state, POLICY, datetime.now(UTC))
     clock.lap(f"{kind}: compare")
     plan_text(made, ())
     clock.lap(f"{kind}: render")

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.declarations.loader import load
-from reconciler.declarations.validation import Rules
 from reconciler.delivery.intent import intend
 from reconciler.interaction import Interaction
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.state import codec
 from reconciler.state.model import Outcome, Result, State, Target
 from reconciler.state.transitions import fold
+from tests.known import POLICY, RULES
 
 SEED: Final = 20_261_123
 LINEAGE: Final = "7d9f0c8e-2b41-4c5a-9a37-0f6f5d1c2e43"
@@ -104,7 +104,7 @@ def declare(folder: Path, style: str, files: int) -> None:
 
 def declared(folder: Path) -> tuple[Interaction, ...]:
     """Return what the files below `folder` declare."""
-    return load(folder / "interactions", Rules(), base=folder).interactions
+    return load(folder / "interactions", RULES, base=folder).interactions
 
 
 def empty_state(target: str) -> State:
@@ -117,7 +117,7 @@ def open_state(interactions: tuple[Interaction, ...], target: str) -> State:
     state = empty_state(target)
     at = datetime(2026, 11, 23, tzinfo=UTC)
     desired = {interaction.address: interaction for interaction in interactions}
-    intent = intend(plan(interactions, state, Policy(), at), desired, state, at.isoformat(), Target(target))
+    intent = intend(plan(interactions, state, POLICY, at), desired, state, at.isoformat(), Target(target))
     return fold(intent.state, ((Outcome(id_, Result.SUCCEEDED), at.isoformat()) for id_ in intent.state.pending))
 
 

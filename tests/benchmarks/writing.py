@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
@@ -21,17 +21,18 @@ from unittest import mock
 from reconciler.cli.apply import SystemClock
 from reconciler.delivery.answers import Accepted, Answer
 from reconciler.delivery.batch import Invocation
-from reconciler.delivery.executor import Options, Shell, apply
+from reconciler.delivery.executor import Shell, apply
 from reconciler.delivery.intent import intend
 from reconciler.delivery.throttle import Brake
 from reconciler.interaction import content_digest, dispatch_body
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.state import codec
 from reconciler.state.codec import Prepared
 from reconciler.state.model import State, Target
 from reconciler.state.stores.local import StateFile, read
 from reconciler.times import stamp
 from tests.benchmarks.workload import declared
+from tests.known import OPTIONS, POLICY
 
 
 @dataclass
@@ -110,11 +111,11 @@ def apply_changes(opened: Path, changes: int, folder: Path) -> Written:
     written = Written()
     with counting(written):
         store.back_up()
-        made = plan(desired.values(), state, Policy(), now, target)
+        made = plan(desired.values(), state, POLICY, now, target)
         sender = Instant(written)
         shell = Shell(store, sender, SystemClock(), sender, Brake(), random.Random(0))  # noqa: S311  # jitter
         # One call at a time: answers that come together share an fsync, and how many do is chance.
-        apply(intend(made, desired, state, stamp(now), target), Options(parallelism=1), shell)
+        apply(intend(made, desired, state, stamp(now), target), replace(OPTIONS, parallelism=1), shell)
     written.states = sum(written.saves)
     return written
 

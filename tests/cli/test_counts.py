@@ -16,7 +16,6 @@ import pytest
 from reconciler.declarations import loader as loading
 from reconciler.declarations import parallel
 from reconciler.declarations.loader import load
-from reconciler.declarations.validation import Rules
 from reconciler.errors import DeclarationError
 from reconciler.state.stores import local
 from reconciler.yamlfile import reader
@@ -24,6 +23,7 @@ from reconciler.yamlfile.document import Parsed
 from tests.benchmarks import workload, writing
 from tests.command import Workplace, clean_environment
 from tests.conftest import ROOT
+from tests.known import RULES
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -122,10 +122,9 @@ def loaded(folder: Path, *arguments: str) -> set[str]:
 
 @pytest.mark.parametrize("command", [["plan"], ["validate"], ["state", "list"]])
 def test_reading_commands_load_no_more_than_they_use(opened: Path, command: Sequence[str]) -> None:
-    """Neither pydantic's Python half nor anything for HTTP, progress or broken files is loaded to read and compare."""
+    """Nothing for HTTP, progress or broken files is loaded to read and compare."""
     used = loaded(opened, *command)
     assert {
-        "pydantic",
         "httpx",
         "asyncio",
         "ssl",
@@ -193,15 +192,15 @@ def test_spread_or_not_the_declarations_are_the_same(tmp_path: Path) -> None:
     """Two processes read what one reads: interactions, warnings and problems alike."""
     workload.declare(tmp_path, "block", 300)
     root = tmp_path / "interactions"
-    one = load(root, Rules(), base=tmp_path)
+    one = load(root, RULES, base=tmp_path)
     with mock.patch.object(loading, "SPREAD_FILES", 1), mock.patch.object(loading, "cores", return_value=2):
-        assert load(root, Rules(), base=tmp_path) == one
+        assert load(root, RULES, base=tmp_path) == one
         (root / "000" / "case-0000007.yaml").write_text("interactions: [{externalid: Case_0000008, rout: R}]\n")
         (root / "000" / "case-0000290.yaml").write_text("interactions: [\n")
         with pytest.raises(DeclarationError) as spread:
-            load(root, Rules(), base=tmp_path)
+            load(root, RULES, base=tmp_path)
     with pytest.raises(DeclarationError) as alone:
-        load(root, Rules(), base=tmp_path)
+        load(root, RULES, base=tmp_path)
     assert spread.value.problems == alone.value.problems
     assert {"duplicate-identity", "unknown-field", "yaml-syntax"} <= {each.code for each in spread.value.problems}
 
@@ -210,4 +209,4 @@ def test_few_files_are_read_in_this_process(tmp_path: Path) -> None:
     """Forking is not worth it for a few files."""
     workload.declare(tmp_path, "block", 10)
     with mock.patch("os.fork", side_effect=AssertionError):
-        assert len(load(tmp_path / "interactions", Rules(), base=tmp_path).interactions) == 10
+        assert len(load(tmp_path / "interactions", RULES, base=tmp_path).interactions) == 10

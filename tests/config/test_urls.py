@@ -7,23 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.config.urls import REGIONS, VENDOR_DOMAINS, base_url_of, checked_url, is_loopback, token_url_of
-from reconciler.errors import ConfigError
+from reconciler.config.urls import (
+    REGIONS,
+    VENDOR_DOMAINS,
+    UrlRefused,
+    base_url_of,
+    check_url,
+    is_loopback,
+    token_url_of,
+)
 
 
 def allowed(url: str, *, from_file: bool = True) -> bool:
     """Whether the URL is taken."""
     try:
-        checked_url(url, "source", from_file=from_file)
-    except ConfigError:
+        check_url(url, from_file=from_file)
+    except UrlRefused:
         return False
     return True
 
 
-def test_a_refusal_names_its_source() -> None:
-    """The message starts with where the URL was written, and does not repeat it: it may hold a password."""
-    with pytest.raises(ConfigError, match=r"^reconciler\.yaml: base_url: ") as error:
-        checked_url("https://user:hush@vonage.com", "reconciler.yaml: base_url", from_file=True)
+def test_a_refusal_does_not_repeat_the_url() -> None:
+    """It may hold a password."""
+    with pytest.raises(UrlRefused) as error:
+        check_url("https://user:hush@vonage.com", from_file=True)
     assert "hush" not in str(error.value) + error.value.hint
 
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from reconciler.declarations.loader import load
-from reconciler.declarations.validation import Rules
 from reconciler.errors import StateError
 from reconciler.interaction import Interaction, is_once, same_content
 from reconciler.sandbox import SandboxServer
@@ -28,6 +27,7 @@ from tests.crash.disk import Disk, Files
 from tests.crash.driver import Driver, Event, Job, Run
 from tests.crash.effects import INVOKE, Cut, When
 from tests.crash.scenarios import Phase, Scenario
+from tests.known import RULES
 
 Arrive = Literal["before", "amid", "after"]
 STATE: Final = "reconciler.state.json"
@@ -154,7 +154,7 @@ class Bench:
         path = self.folder / "interactions" / "all.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        return load(path, Rules(), base=self.folder).interactions
+        return load(path, RULES, base=self.folder).interactions
 
     def points(self, run: Run, signal: str = "KILL") -> list[Point]:
         """Return each place where the run can be killed.

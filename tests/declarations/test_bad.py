@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from reconciler.declarations.validation import Rules
 from reconciler.errors import DeclarationError
 from reconciler.render.problems import problems_text
 from tests.golden import assert_golden
+from tests.known import RULES
 
 BAD = Path(__file__).parent / "bad"
 CASES = sorted(path for path in BAD.iterdir() if path.is_dir() or path.suffix in {".yaml", ".json"})
@@ -24,7 +26,7 @@ SECRETS = ("7700900", "secret", "2079460", "hello0")
 def problems_of(root: Path, base: Path, rules: Rules | None = None) -> str:
     """Return the text that a person reads for broken declarations."""
     with pytest.raises(DeclarationError) as caught:
-        load(root, rules or Rules(), base=base)
+        load(root, rules or RULES, base=base)
     return problems_text(caught.value.problems)
 
 
@@ -117,7 +119,7 @@ def test_an_unreadable_file_is_a_problem(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_path_that_is_not_there_has_a_code_of_its_own(tmp_path: Path) -> None:
     """A missing root is one problem of code `missing-path`, by which a caller tells it apart."""
     with pytest.raises(DeclarationError) as caught:
-        load(tmp_path / "nowhere", Rules(), base=tmp_path)
+        load(tmp_path / "nowhere", RULES, base=tmp_path)
     assert [problem.code for problem in caught.value.problems] == ["missing-path"]
 
 
@@ -125,7 +127,7 @@ def test_an_interaction_too_large_for_a_request_is_a_problem(tmp_path: Path) -> 
     """An interaction that can't be sent even alone is refused, and the numbers are shown."""
     item = f"{{type: name, value: {'x' * 2000}}}"
     (tmp_path / "x.yaml").write_text(f"interactions:\n  - {{externalid: A, route: R, linkeddata: [{item}]}}\n")
-    golden(tmp_path, "too-large", Rules(request_bytes=1000))
+    golden(tmp_path, "too-large", replace(RULES, request_bytes=1000))
 
 
 def test_a_file_past_the_limit_is_refused_unread(tmp_path: Path) -> None:

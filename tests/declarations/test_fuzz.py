@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.declarations.loader import load
-from reconciler.declarations.validation import Rules
 from reconciler.errors import DeclarationError
 from reconciler.interaction import Interaction
 from reconciler.render.problems import problems_text
+from tests.known import RULES
 
 EXAMPLES = [path.read_bytes() for path in sorted((Path(__file__).parents[2] / "interactions").iterdir())]
 PARTS = 10
@@ -94,7 +94,7 @@ def test_mutated_examples_are_valid_or_have_problems_with_a_place(tmp_path: Path
         data = mutated(source.choice(EXAMPLES), source)
         path.write_bytes(data)
         try:
-            declared = load(path, Rules(), base=tmp_path)
+            declared = load(path, RULES, base=tmp_path)
         except DeclarationError as error:
             problems = error.problems
         else:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.compat import StringIO
 
-from reconciler.declarations.loader import configuration, load
-from reconciler.declarations.validation import Rules
-from reconciler.errors import ConfigError, DeclarationError
+from reconciler.declarations.loader import load
+from reconciler.errors import DeclarationError
 from reconciler.interaction import OnChange, Place
 from reconciler.yamlfile import reader
 from reconciler.yamlfile.document import Parsed
 from reconciler.yamlfile.reader import JUDGED_BYTES, parse, parse_pure
+from tests.known import RULES
 
 EXAMPLES = Path(__file__).parents[2] / "interactions"
 CONTRACT = """\
@@ -77,7 +77,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 def test_the_contracts_example_loads(tmp_path: Path) -> None:
     """Defaults are merged, a null provider overrides, places are those of the interactions, addresses are sorted."""
     write(tmp_path, "interactions/crm.yaml", CONTRACT)
-    first, second = load(tmp_path / "interactions", Rules(), base=tmp_path).interactions
+    first, second = load(tmp_path / "interactions", RULES, base=tmp_path).interactions
     assert (first.address, first.provider, first.place) == (
         "ObjectId_001",
         "CrmIntegration",
@@ -104,7 +104,7 @@ def test_the_contracts_example_loads(tmp_path: Path) -> None:
 
 def test_the_examples_load() -> None:
     """Every example is valid, without a warning, and none shares an identity with another."""
-    declared = load(EXAMPLES, Rules(), base=EXAMPLES.parent)
+    declared = load(EXAMPLES, RULES, base=EXAMPLES.parent)
     assert declared.files == len(list(EXAMPLES.iterdir())) == 5
     assert len(declared.interactions) == 5
     assert declared.warnings == ()
@@ -255,7 +255,7 @@ def test_many_tag_directives_end_at_once() -> None:
 def test_without_libyaml_everything_still_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where PyYAML was built without libyaml, or with an old one, the pure parser reads everything."""
     monkeypatch.setattr(reader, "_libyaml", lambda: None)
-    assert len(load(EXAMPLES, Rules(), base=EXAMPLES).interactions) == 5
+    assert len(load(EXAMPLES, RULES, base=EXAMPLES).interactions) == 5
 
 
 def test_files_are_found_in_order_and_others_left_alone(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_files_are_found_in_order_and_others_left_alone(tmp_path: Path) -> None:
         write(tmp_path / "interactions", name, json.dumps({"interactions": [{"externalid": name, "route": "R"}]}))
     write(tmp_path, "elsewhere/z.yaml", "interactions: [{externalid: z, route: R}]\n")
     (tmp_path / "interactions" / "link").symlink_to(tmp_path / "elsewhere")
-    declared = load(tmp_path / "interactions", Rules(), base=tmp_path)
+    declared = load(tmp_path / "interactions", RULES, base=tmp_path)
     assert [interaction.address for interaction in declared.interactions] == ["a.json", "a/y.Yaml", "b/x.YML", "z"]
     assert declared.interactions[3].place.file == "interactions/link/z.yaml"
     assert declared.files == 4
@@ -274,16 +274,16 @@ def test_a_single_file_may_be_the_root(tmp_path: Path) -> None:
     """A file is loaded by itself whatever its suffix, and named relative to the base, above it if need be."""
     path = write(tmp_path, "one.txt", "interactions: [{externalid: A, route: R}]\n")
     (tmp_path / "base").mkdir()
-    (interaction,) = load(path, Rules(), base=tmp_path / "base").interactions
+    (interaction,) = load(path, RULES, base=tmp_path / "base").interactions
     assert interaction.place.file == "../one.txt"
 
 
 def test_empty_files_and_folders_are_fine(tmp_path: Path) -> None:
     """Nothing declared is no problem here: what it means for the plan is a guard's business."""
-    assert load(tmp_path, Rules(), base=tmp_path).files == 0
+    assert load(tmp_path, RULES, base=tmp_path).files == 0
     write(tmp_path, "x.yaml", "")
     write(tmp_path, "y.yaml", "interactions:\n---\n---\ninteractions: []\n")
-    assert load(tmp_path, Rules(), base=tmp_path).interactions == ()
+    assert load(tmp_path, RULES, base=tmp_path).interactions == ()
 
 
 def test_all_problems_of_all_files_come_in_order(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_all_problems_of_all_files_come_in_order(tmp_path: Path) -> None:
     write(tmp_path, "b.yaml", "interactions: [{externalid: A, route: 1, route: 2, once: 3}]\n")
     write(tmp_path, "a.yaml", "interactions: [\n")
     with pytest.raises(DeclarationError) as caught:
-        load(tmp_path, Rules(), base=tmp_path)
+        load(tmp_path, RULES, base=tmp_path)
     found = [(problem.file, problem.line, problem.column, problem.code) for problem in caught.value.problems]
     assert found == [
         ("a.yaml", 2, 1, "yaml-syntax"),
@@ -305,22 +305,9 @@ def test_warnings_alone_refuse_nothing(tmp_path: Path) -> None:
     """A data source name with spaces is warned of, and the interaction is declared."""
     item = "{type: interactionproperty, key: To Num, value: x}"
     write(tmp_path, "x.yaml", f"interactions: [{{externalid: A, route: R, linkeddata: [{item}]}}]\n")
-    declared = load(tmp_path, Rules(), base=tmp_path)
+    declared = load(tmp_path, RULES, base=tmp_path)
     assert [(problem.code, problem.warning) for problem in declared.warnings] == [("key-with-spaces", True)]
     assert len(declared.interactions) == 1
-
-
-@pytest.mark.parametrize(("text", "value"), [("", {}), ("region: emea\n", {"region": "emea"}), ("---\n", {})])
-def test_a_configuration_file_is_one_mapping(text: str, value: dict[str, Any]) -> None:
-    """reconciler.yaml is read as strictly as declarations are; an empty one says nothing."""
-    assert configuration(text.encode(), "reconciler.yaml") == value
-
-
-@pytest.mark.parametrize("text", ["- a\n", "a: 1\n---\nb: 2\n", "{a: 1, a: 2}\n", "a: [\n", "3\n"])
-def test_any_other_configuration_file_is_an_error(text: str) -> None:
-    """Anything but one mapping, and anything that declarations refuse, is a ConfigError."""
-    with pytest.raises(ConfigError, match=r"reconciler\.yaml"):
-        configuration(text.encode(), "reconciler.yaml")
 
 
 def test_loading_imports_no_more_than_it_needs() -> None:
@@ -328,7 +315,7 @@ def test_loading_imports_no_more_than_it_needs() -> None:
     code = (
         "import sys, pathlib; from reconciler.declarations.loader import load;"
         "from reconciler.declarations.validation import Rules;"
-        f"load(pathlib.Path({str(EXAMPLES)!r}), Rules(), base=pathlib.Path('/'));"
+        f"load(pathlib.Path({str(EXAMPLES)!r}), Rules(frozenset(), frozenset(), 10_000), base=pathlib.Path('/'));"
         "print([name for name in ('httpx', 'ruamel.yaml', 'asyncio') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ from reconciler.escape import visible
 from reconciler.interaction import Interaction, OnChange, content_digest
 from reconciler.render.problems import problems_text
 from reconciler.yamlfile.reader import parse
+from tests.known import RULES
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -28,7 +30,7 @@ def check(text: str, rules: Rules | None = None) -> Checked:
     """Validate one document."""
     parsed = parse(text.encode(), "x.yaml")
     assert parsed.problems == []
-    return validate(parsed.documents[0], "x.yaml", rules or Rules())
+    return validate(parsed.documents[0], "x.yaml", rules or RULES)
 
 
 def one(text: str, rules: Rules | None = None) -> Interaction:
@@ -164,8 +166,8 @@ def test_an_interaction_is_as_large_as_its_invocation() -> None:
         text = f"{head}interactions: [{{externalid: A, route: R}}]\n"
         request = {**one(text).request, "requestid": "13141f79-79bb-4e4f-a7bc-a96f3a08d1bb"}
         size = len(orjson.dumps({**provider, "requests": [request]}))
-        assert found(text, Rules(request_bytes=size)) == []
-        assert found(text, Rules(request_bytes=size - 1)) == [(2 if head else 1, 16, "too-large")]
+        assert found(text, replace(RULES, request_bytes=size)) == []
+        assert found(text, replace(RULES, request_bytes=size - 1)) == [(2 if head else 1, 16, "too-large")]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_only_url_items_have_their_value_checked() -> None:
 
 def test_further_types_are_allowed_by_configuration() -> None:
     """A type of `linkeddata_types` is as good as a known one; the hint for others names the key."""
-    assert found(item("type: fax, value: x"), Rules(linkeddata_types=frozenset({"fax"}))) == []
+    assert found(item("type: fax, value: x"), replace(RULES, linkeddata_types=frozenset({"fax"}))) == []
     (problem,) = check(item("type: fax, value: x")).problems
     assert "linkeddata_types" in problem.hint
 
@@ -243,7 +245,7 @@ def test_identities_that_deceive_are_refused(text: str) -> None:
 )
 def test_no_sensitive_value_is_shown(fields: str) -> None:
     """However an item is broken, no message and no hint holds more than its value's first two characters."""
-    rules = Rules(sensitive=frozenset({"clid", "interactionproperty", "object:Phone"}))
+    rules = replace(RULES, sensitive=frozenset({"clid", "interactionproperty", "object:Phone"}))
     text = problems_text(check(item(fields), rules).problems)
     assert text
     assert SECRET[3:] not in text

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from reconciler.delivery import executor as applying
 from reconciler.delivery.answers import Accepted, Answer, NotProcessed, Refused, Rejected, Unknown
 from reconciler.delivery.batch import Invocation, Request
-from reconciler.delivery.executor import Options, Shell, apply
+from reconciler.delivery.executor import Shell, apply
 from reconciler.delivery.intent import intend
 from reconciler.delivery.retry import Budget
 from reconciler.delivery.throttle import Brake
@@ -36,6 +36,7 @@ from reconciler.state.journal import Record
 from reconciler.state.model import Kind, Open, State, Target
 from reconciler.state.repair import resolve
 from reconciler.times import stamp
+from tests.known import OPTIONS, POLICY
 
 TARGET: Final = Target("https://api.test")
 LINEAGE: Final = "11111111-2222-4333-8444-555555555555"
@@ -439,7 +440,7 @@ class World:
         intent = intend(wanted, self.declared, state, stamp(self.clock.now()), TARGET)
         self.disk.machine = machine
         try:
-            apply(intent, Options(parallelism=1, budget=self.budget), shell)
+            apply(intent, replace(OPTIONS, parallelism=1, budget=self.budget), shell)
         except (Crash, StateError):
             if stop and stop.disk_lost and self.can_lose_the_disk(calls):
                 self.frozen = self.frozen or (self.disk.data, self.disk.journal) != before
@@ -552,7 +553,9 @@ RUNS = st.builds(Run, st.lists(CALLS, max_size=4).map(tuple), st.none() | st.non
 BETWEEN = st.sampled_from([None, None, None, Arrive(), Arrive(), DayPasses(), Resolve()])
 ROUNDS = st.tuples(declares(), st.none() | declares(), RUNS, BETWEEN)
 STEPS = st.lists(ROUNDS, max_size=5).map(lambda rounds: [step for steps in rounds for step in steps if step])
-POLICIES = st.sampled_from([Policy(), Policy(), Policy(), Policy(hold_unknown=True), Policy(release_attempts=1)])
+POLICIES = st.sampled_from(
+    [POLICY, POLICY, POLICY, replace(POLICY, hold_unknown=True), replace(POLICY, release_attempts=1)]
+)
 
 
 INTERRUPTED_AMID_A_RESEND: Final = [
@@ -566,7 +569,7 @@ INTERRUPTED_AMID_A_RESEND: Final = [
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@example(INTERRUPTED_AMID_A_RESEND, Duplicates.ANSWERED_AS_BEFORE, Policy(), 1)
+@example(INTERRUPTED_AMID_A_RESEND, Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
 @given(steps=STEPS, duplicates=st.sampled_from(Duplicates), policy=POLICIES, tries=st.sampled_from([1, 1, 2]))
 def test_nothing_is_lost_or_doubled(steps: list[Step], duplicates: Duplicates, policy: Policy, tries: int) -> None:
     """Whatever fails and wherever it stops, nothing is doubled or forgotten, and calm runs reach what is declared."""

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from reconciler.delivery.intent import Intent, intend
 from reconciler.interaction import Interaction
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.state.model import Kind, Outcome, Pending, Result, State
 from reconciler.state.repair import resolve
 from reconciler.state.transitions import fold
-from tests.known import AT, LINEAGE, NOW, TARGET, failed, interaction, opened, pending, state
+from tests.known import AT, LINEAGE, NOW, POLICY, TARGET, failed, interaction, opened, pending, state
 
 DAY: Final = interaction("A", "Old", "Day", linkeddata=[{"type": "clid", "value": "+44"}])
 NIGHT: Final = interaction("A", "New", "Night", prevent_release=True)
@@ -24,7 +24,7 @@ NIGHT: Final = interaction("A", "New", "Night", prevent_release=True)
 
 def intent_of(desired: list[Interaction], known: State) -> Intent:
     """Return the intent of bringing the state to what is desired."""
-    made = plan(desired, known, Policy(), NOW, TARGET)
+    made = plan(desired, known, POLICY, NOW, TARGET)
     return intend(made, {entry.address: entry for entry in desired}, known, AT, TARGET)
 
 
@@ -112,7 +112,7 @@ ANSWERS: Final = st.booleans()
 
 def new_ids(desired: list[Interaction], known: State) -> list[str]:
     """Return the requestids of the new requests that an intent sends, once all that it sends were found distinct."""
-    made = plan(desired, known, Policy(), NOW, TARGET)
+    made = plan(desired, known, POLICY, NOW, TARGET)
     intent = intend(made, {entry.address: entry for entry in desired}, known, AT, TARGET)
     steps = [step for change in made.changes for step in change.steps]
     sent = [request.requestid for requests in intent.chains for request in requests]

@@ -30,6 +30,7 @@ from reconciler.delivery.client import Client
 from reconciler.delivery.connection import NEVER_SENT, read_exception
 from reconciler.delivery.tokens import AccessToken, ClientCredentials
 from reconciler.state.model import Kind
+from tests.known import DEFAULTS
 
 ONE = Invocation.of(None, (Request("id-1", "A", Kind.DISPATCH, None, b'{"action":"dispatch","externalid":"A"}'),))
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -114,7 +115,7 @@ def instance(cls: type[Exception]) -> Exception:
 def send(side_effect: object) -> Answer:
     """Send an Invocation through the real client, over a transport that raises or answers as said."""
     with (
-        Client("http://127.0.0.1:9", None, AccessToken("planted-token")) as client,
+        Client("http://127.0.0.1:9", None, AccessToken("planted-token"), timeout=DEFAULTS.timeout) as client,
         mock.patch.object(httpx.HTTPTransport, "handle_request", side_effect=side_effect),
     ):
         return client.invoke(ONE)
@@ -171,7 +172,7 @@ def test_every_class_of_httpcore_arrives_as_one_of_httpx() -> None:
     below = {cls for cls in descendants(Exception) if cls.__module__.split(".")[0] == "httpcore"}
     for cls in below:
         with (
-            Client("http://127.0.0.1:9", None, AccessToken("planted-token")) as client,
+            Client("http://127.0.0.1:9", None, AccessToken("planted-token"), timeout=DEFAULTS.timeout) as client,
             mock.patch.object(httpcore.ConnectionPool, "handle_request", side_effect=cls("wrong")),
         ):
             expected = CLASSES.get(cls.__name__, Unknown)
@@ -182,7 +183,7 @@ def test_connection_errors_of_the_system_prove_that_nothing_was_sent() -> None:
     """The layer below maps what the system says to connecting and TLS, by the stage at which it is raised."""
     for error in (ConnectionRefusedError(), ssl.SSLCertVerificationError(), OSError(113, "no route"), TimeoutError()):
         with (
-            Client("https://127.0.0.1:9", None, AccessToken("planted-token")) as client,
+            Client("https://127.0.0.1:9", None, AccessToken("planted-token"), timeout=DEFAULTS.timeout) as client,
             mock.patch("socket.create_connection", side_effect=error),
         ):
             assert type(client.invoke(ONE)) is NotProcessed, error
@@ -252,7 +253,10 @@ def test_each_status_of_the_token_endpoint() -> None:
     for status in range(200, 600):
         with (
             Client(
-                "http://127.0.0.1:9", "http://127.0.0.1:9/token", ClientCredentials("planted-id", "s3cret")
+                "http://127.0.0.1:9",
+                "http://127.0.0.1:9/token",
+                ClientCredentials("planted-id", "s3cret"),
+                timeout=DEFAULTS.timeout,
             ) as client,
             mock.patch.object(
                 httpx.HTTPTransport, "handle_request", side_effect=lambda _, s=status: httpx.Response(s, content=b"{}")

@@ -10,11 +10,11 @@ import pytest
 from reconciler.interaction import Interaction
 from reconciler.planning.guards import Approvals, Limits, Refusal, refusals
 from reconciler.planning.plan import Plan
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.state.model import Kind, State
-from tests.known import NOW, TARGET, failed, interaction, opened, pending, state
+from tests.known import LIMITS, NOW, POLICY, TARGET, failed, interaction, opened, pending, state
 
-LIMITS, NONE = Limits(), Approvals()
+NONE = Approvals()
 
 
 def some(number: int, prefix: str = "A", **more: Any) -> list[Interaction]:
@@ -29,7 +29,7 @@ def with_open(interactions: list[Interaction], **parts: Any) -> State:
 
 def plan_of(desired: list[Interaction], known: State) -> Plan:
     """Return the plan."""
-    return plan(desired, known, Policy(), NOW, TARGET)
+    return plan(desired, known, POLICY, NOW, TARGET)
 
 
 def releasing(number: int, of: int) -> Plan:
@@ -71,7 +71,10 @@ def test_a_plan_that_changes_nothing_passes() -> None:
 )
 def test_percentage(releases: int, of: int, percent: int, *, refused: bool) -> None:
     """More than the percentage is refused, five always pass, and 100 switches the percentage off."""
-    assert codes(releasing(releases, of), Limits(max_release_percent=percent)) == ["max-release-percent"] * refused
+    assert (
+        codes(releasing(releases, of), replace(LIMITS, max_release_percent=percent))
+        == ["max-release-percent"] * refused
+    )
 
 
 def test_percentage_shows_its_numbers() -> None:
@@ -139,24 +142,24 @@ def test_a_release_given_up_does_not_count() -> None:
 @pytest.mark.parametrize(("releases", "limit", "refused"), [(2, 2, False), (3, 2, True), (1, 0, True), (0, 0, False)])
 def test_an_explicit_number_always_binds(releases: int, limit: int, *, refused: bool) -> None:
     """Unlike the percentage, an explicit number allows no five for free."""
-    assert codes(releasing(releases, 100), Limits(max_releases=limit)) == ["max-releases"] * refused
+    assert codes(releasing(releases, 100), replace(LIMITS, max_releases=limit)) == ["max-releases"] * refused
 
 
 def test_an_explicit_number_binds_where_the_percentage_is_off() -> None:
     """max_release_percent 100 disables the percentage only."""
-    assert codes(releasing(8, 10), Limits(max_release_percent=100, max_releases=7)) == ["max-releases"]
+    assert codes(releasing(8, 10), replace(LIMITS, max_release_percent=100, max_releases=7)) == ["max-releases"]
 
 
 def test_the_percentage_binds_within_the_explicit_number() -> None:
     """A generous number doesn't switch the percentage off."""
-    assert codes(releasing(8, 10), Limits(max_releases=100)) == ["max-release-percent"]
+    assert codes(releasing(8, 10), replace(LIMITS, max_releases=100)) == ["max-release-percent"]
 
 
 def test_max_releases_shows_its_numbers() -> None:
     """The refusal says how many, the limit, and the flag that allows exactly this, which then passes."""
-    (refusal,) = refusals(releasing(3, 100), Limits(max_releases=2), NONE)
+    (refusal,) = refusals(releasing(3, 100), replace(LIMITS, max_releases=2), NONE)
     assert refusal == Refusal("max-releases", "3 to release, more than max_releases 2", "--allow-releases 3")
-    assert codes(releasing(3, 100), Limits(max_releases=2), Approvals(releases=3)) == []
+    assert codes(releasing(3, 100), replace(LIMITS, max_releases=2), Approvals(releases=3)) == []
 
 
 # -- max_dispatches ----------------------------------------------------------------------------------------------
@@ -178,14 +181,14 @@ def test_max_releases_shows_its_numbers() -> None:
 def test_max_dispatches(dispatches: int, limit: int | None, approved: int | None, *, refused: bool) -> None:
     """More dispatches than the limit are refused, unless as many were approved; an approval lowers no limit."""
     made = plan_of(some(dispatches), state())
-    found = codes(made, Limits(max_dispatches=limit), Approvals(dispatches=approved))
+    found = codes(made, replace(LIMITS, max_dispatches=limit), Approvals(dispatches=approved))
     assert found == ["max-dispatches"] * refused
 
 
 def test_max_dispatches_shows_its_numbers() -> None:
     """Once and replaces count, and the flag allows exactly this."""
     desired = [interaction("A", route="Night"), interaction("B"), interaction("once:C")]
-    (refusal,) = refusals(plan_of(desired, with_open([interaction("A")])), Limits(max_dispatches=1), NONE)
+    (refusal,) = refusals(plan_of(desired, with_open([interaction("A")])), replace(LIMITS, max_dispatches=1), NONE)
     assert refusal == Refusal("max-dispatches", "3 to dispatch, more than max_dispatches 1", "--allow-dispatches 3")
 
 

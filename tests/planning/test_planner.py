@@ -13,6 +13,7 @@ saved       what the intent leaves in the state before anything is sent: address
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from reconciler import interaction
-from reconciler.declarations.validation import Rules, validate
+from reconciler.declarations.validation import validate
 from reconciler.delivery.intent import Intent, intend
 from reconciler.interaction import Interaction, content_digest, dispatch_body, is_once, packed, public_fields
 from reconciler.planning.diff import FieldChange, Secrecy
@@ -30,6 +31,7 @@ from reconciler.planning.planner import Policy, plan
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 from reconciler.times import stamp
 from reconciler.yamlfile.reader import parse
+from tests.known import POLICY, RULES
 
 FOLDER: Final = Path(__file__).parent / "cases"
 NOW: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -79,7 +81,7 @@ def test_case(case: dict[str, Any]) -> None:
 
 def declared(text: str, policy: Policy) -> list[Interaction]:
     """Return the interactions of a declaration file."""
-    rules = Rules(sensitive=policy.sensitive)
+    rules = replace(RULES, sensitive=policy.sensitive)
     found = [validate(document, SOURCE, rules) for document in parse(text.encode(), SOURCE).documents]
     assert not [problem for checked in found for problem in checked.problems]
     return [interaction for checked in found for interaction in checked.interactions]
@@ -87,7 +89,7 @@ def declared(text: str, policy: Policy) -> list[Interaction]:
 
 def policy_of(raw: dict[str, Any]) -> Policy:
     """Return the policy of a case."""
-    usual = Policy()
+    usual = POLICY
     return Policy(
         sensitive=frozenset(raw.get("sensitive", usual.sensitive)),
         release_attempts=raw.get("release_attempts", usual.release_attempts),
@@ -99,7 +101,7 @@ def policy_of(raw: dict[str, Any]) -> Policy:
 def state_of(raw: dict[str, Any], policy: Policy) -> State:
     """Return the state of a case, with the digests of its contents."""
     # What was stored before a type became sensitive is stored in clear.
-    stored = Policy().sensitive
+    stored = POLICY.sensitive
     return State(
         LINEAGE,
         serial=7,

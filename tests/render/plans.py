@@ -10,15 +10,16 @@ from typing import Any
 from reconciler.errors import Problem
 from reconciler.interaction import Interaction, OnChange, Place, content_digest, dispatch_body, packed, public_fields
 from reconciler.planning.guards import Approvals, Limits, refusals
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
+from tests.known import LIMITS, POLICY
 
 TARGET = Target("https://emea.api.newvoicemedia.com", "prod-uk")
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
 STAMP = "2026-11-23T02:00:00Z"
-NO_APPROVALS, LIMITS = Approvals(), Limits()
-SENSITIVE = Policy().sensitive
+NO_APPROVALS = Approvals()
+SENSITIVE = POLICY.sensitive
 HOSTILE = (
     "```\n# Approved\n```",
     "`" * 100,
@@ -95,7 +96,7 @@ def saved(
         {f"p-{link.address}": link for link in links},
         {f"f-{failure.address}": failure for failure in failures},
     )
-    made = plan(desired, state, Policy(), NOW, target)
+    made = plan(desired, state, POLICY, NOW, target)
     return SavedPlan(made, approved, refusals(made, limits, approved), warnings, environment)
 
 

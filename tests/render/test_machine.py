@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import Problem
-from reconciler.planning.guards import Approvals, Limits, refusals
+from reconciler.planning.guards import Approvals, refusals
 from reconciler.planning.plan import Action
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.render.machine import plan_json, problems_json
 from reconciler.state.model import State
 from tests.golden import assert_golden
-from tests.known import LINEAGE, NOW, interaction, opened
+from tests.known import LIMITS, LINEAGE, NOW, POLICY, interaction, opened
 from tests.render import plans
 from tests.render.test_text import CLID, everything
 
@@ -36,7 +37,7 @@ def decoded(text: str) -> Any:
 def test_everything() -> None:
     """Every action, with refusals and a warning, key by key."""
     made = everything()
-    refused = refusals(made, Limits(max_releases=2), Approvals())
+    refused = refusals(made, replace(LIMITS, max_releases=2), Approvals())
     assert_golden(plan_json(made, refused, [WARNING]), GOLDEN / "everything.json")
 
 
@@ -45,7 +46,7 @@ def test_the_summary_names_every_action() -> None:
     raw = decoded(plan_json(everything(), ()))
     counts = {action.value: raw["summary"][action.value] for action in Action}
     assert sum(counts.values()) == len(raw["changes"])
-    nothing = decoded(plan_json(plan([], State(LINEAGE), Policy(), NOW), ()))
+    nothing = decoded(plan_json(plan([], State(LINEAGE), POLICY, NOW), ()))
     assert nothing["summary"] == {**dict.fromkeys(counts, 0), "unchanged": 0, "declared": 0}
     assert (nothing["target"], nothing["changes"], nothing["refusals"], nothing["warnings"]) == (None, [], [], [])
 
@@ -54,7 +55,7 @@ def test_no_digest_and_no_sensitive_value() -> None:
     """Neither a number nor what it could be guessed from is in the output."""
     was = interaction("A", linkeddata=[CLID])
     wanted = interaction("A", linkeddata=[{**CLID, "value": "+447700900999"}])
-    made = plan([wanted], State(LINEAGE, interactions={"A": opened(was)}), Policy(), NOW)
+    made = plan([wanted], State(LINEAGE, interactions={"A": opened(was)}), POLICY, NOW)
     text = plan_json(made, ())
     for part in ("+44", "7700", was.digest[2:], wanted.digest[2:]):
         assert part not in text
@@ -66,7 +67,7 @@ def test_what_was_stored_in_clear_and_is_sensitive_now_stays_out() -> None:
     """A type that becomes sensitive is so for what is in the state already."""
     name = {"type": "name", "value": "Ada"}
     known = State(LINEAGE, interactions={"A": opened(interaction("A", linkeddata=[name]))})
-    policy = Policy(sensitive=frozenset({"name"}))
+    policy = replace(POLICY, sensitive=frozenset({"name"}))
     for desired in ([], [interaction("A")], [interaction("A", linkeddata=[{**name, "value": "Eve"}])]):
         text = plan_json(plan(desired, known, policy, NOW), ())
         assert "Ada" not in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.interaction import Interaction, OnChange, Place
-from reconciler.planning.guards import Approvals, Limits, refusals
+from reconciler.planning.guards import Approvals, refusals
 from reconciler.planning.plan import Action, Plan, Reason
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.text import View, columns, plan_text
 from reconciler.state.model import Kind, State, Target
 from tests.golden import assert_golden
-from tests.known import LINEAGE, NOW, failed, interaction, opened, pending
+from tests.known import LIMITS, LINEAGE, NOW, POLICY, failed, interaction, opened, pending
 from tests.render import plans
 
 GOLDEN: Final = Path(__file__).parent / "text"
@@ -60,7 +61,7 @@ def example() -> Plan:
         retried,
         *rest,
     ]
-    return plan(desired, state, Policy(), NOW)
+    return plan(desired, state, POLICY, NOW)
 
 
 def everything() -> Plan:
@@ -124,7 +125,7 @@ def everything() -> Plan:
         links,
         failures,
     )
-    return plan(desired, state, Policy(), NOW)
+    return plan(desired, state, POLICY, NOW)
 
 
 def text_of(saved: SavedPlan, width: int) -> str:
@@ -153,7 +154,7 @@ def test_every_action_is_in_the_example() -> None:
 def test_everything(width: int) -> None:
     """Every action at each width, with the guards that stand against it."""
     made = everything()
-    refused = refusals(made, Limits(max_releases=2, max_dispatches=1), Approvals())
+    refused = refusals(made, replace(LIMITS, max_releases=2, max_dispatches=1), Approvals())
     assert_golden(plan_text(made, refused, View(width=width)), GOLDEN / f"everything-{width}.txt")
 
 
@@ -178,7 +179,7 @@ def test_plans(name: str) -> None:
 
 def test_no_target_is_said() -> None:
     """A plan against nothing in particular says so."""
-    made = plan([], State(LINEAGE), Policy(), NOW)
+    made = plan([], State(LINEAGE), POLICY, NOW)
     assert plan_text(made, ()) == (
         "reconciler · no target · state serial 0, 0 open\n\nNo changes: 0 interactions open, as declared.\n"
     )
@@ -186,7 +187,7 @@ def test_no_target_is_said() -> None:
 
 def test_values_that_were_asked_for() -> None:
     """A sensitive value is shown only where it was asked for, beside its field, escaped."""
-    made = plan([interaction("A", linkeddata=[CLID])], State(LINEAGE), Policy(), NOW)
+    made = plan([interaction("A", linkeddata=[CLID])], State(LINEAGE), POLICY, NOW)
     assert "(sensitive)" in plan_text(made, ())
     assert "+44" not in plan_text(made, ())
     assert "declared: +44\\x07" in plan_text(made, (), View(values={"A": {"clid": "+44\x07"}}))

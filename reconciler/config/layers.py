@@ -1,0 +1,231 @@
+"""The settings of a run: flag > environment > file > default. Every mistake is named with its place, all in one run.
+
+Shell: reads reconciler.yaml. Each source is checked whole by the one model, so that a mistake is found where it
+stands, overruled or not. (pydantic-settings merges first and checks then: its errors name no source, and a wrong
+value that is overruled passes. It takes `1_000` for a number, wants lists as JSON, and 35 ms to import.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from reconciler.config.settings import KEYS, TEXT, Configuration, ConfigurationFile, is_environment, takes
+from reconciler.config.urls import base_url_of, is_loopback, token_url_of
+from reconciler.errors import ConfigError, Problem
+from reconciler.yamlfile.document import Document
+from reconciler.yamlfile.document import Path as At
+from reconciler.yamlfile.reader import parse
+from reconciler.yamlfile.scalars import describe, resolve
+
+FILE_NAME: Final = "reconciler.yaml"
+PREFIX: Final = "RECONCILER_"
+_SECRETS: Final = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN")
+_OTHER_VARIABLES: Final = (
+    *(name + form for name in _SECRETS for form in ("", "_FILE")),
+    *("ENV", "JOB_URL", "COMMIT", "LIVE", "SANDBOX_FAULTS"),
+)
+_SHOWN: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run goes by: the value of every key, and what follows from where it was set.
+
+    `folder` is what names and places are shown relative to.
+    """
+
+    keys: Configuration
+    folder: Path
+    interactions: Path
+    state: Path
+    environment: str | None
+    base_url: str | None
+    token_url: str | None
+    warnings: tuple[str, ...]
+
+
+class _Layer(NamedTuple):
+    """What one source sets, where it sets each key, and what its paths are relative to."""
+
+    values: Configuration
+    place: Callable[[str], str]
+    folder: Path
+
+
+def configure(
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    file: Path | None = None,
+    environment: str | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings; `flags` are those given on the command line, by key. Raises ConfigError.
+
+    Paths are relative to the file's folder, where there is a file, else to `folder`.
+    """
+    name = environment or environ.get(PREFIX + "ENV") or None
+    if name and not is_environment(name):
+        raise ConfigError(f"environment {name!r}: a name has letters, digits, - and _ only")
+    path = file or folder / FILE_NAME
+    document = _document(path, required=file is not None)
+    base = path.parent if document else folder
+    variables = {key: text for key in KEYS if (text := environ.get(PREFIX + key.upper()))}
+    problems: list[Problem] = []
+    layers = [
+        _Layer(_defaults(name), str, base),
+        *(_of_file(document, path, name, problems) if document else ()),
+        _of_texts(variables, lambda key: PREFIX + key.upper(), folder, problems),
+        _of_texts(flags or {}, lambda key: f"--{key}", folder, problems),
+    ]
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise ConfigError(f"{count} in the configuration; nothing was sent.", problems=tuple(sorted(problems)))
+    return _settings(layers, name, tuple(_unknown_variables(environ)))
+
+
+def _settings(layers: Sequence[_Layer], name: str | None, warnings: tuple[str, ...]) -> Settings:
+    """Return what the layers say, the last being the strongest."""
+    set_by = {key: layer for layer in layers for key in layer.values.model_fields_set}
+    keys = Configuration.model_construct(**{key: getattr(set_by[key].values, key) for key in KEYS if key in set_by})
+    base_url, token_url = _urls(keys, layers, set_by)
+    paths = {key: set_by[key].folder / Path(getattr(keys, key)).expanduser() for key in ("interactions", "state")}
+    return Settings(
+        keys, layers[0].folder, **paths, environment=name, base_url=base_url, token_url=token_url, warnings=warnings
+    )
+
+
+def _defaults(name: str | None) -> Configuration:
+    """Return what is relative to the file, and what has the environment's name, unless it is set."""
+    usual = Configuration()
+    state = usual.state.replace(".", f".{name}.", 1) if name else usual.state
+    return Configuration(interactions=usual.interactions, state=state)
+
+
+def _urls(keys: Configuration, layers: Sequence[_Layer], set_by: Mapping[str, _Layer]) -> tuple[str | None, str | None]:
+    """Return both URLs: as given, else as the region or a loopback base URL imply.
+
+    A base URL overrules a region that is set in a weaker layer; side by side, which one is meant can't be told.
+    """
+    region, base_url, token_url = keys.region, keys.base_url and keys.base_url.rstrip("/"), keys.token_url
+    if base_url and region and base_url != base_url_of(region):
+        by_region, by_url = set_by["region"], set_by["base_url"]
+        if layers.index(by_url) <= layers.index(by_region):
+            raise ConfigError(
+                f"{by_region.place('region')} says {region}, but {by_url.place('base_url')} says {keys.base_url}",
+                hint="Remove one of them: it can't be told which is meant.",
+            )
+        region = None
+    if token_url is None and base_url and not region and is_loopback(base_url):
+        token_url = f"{base_url}/Auth/connect/token"
+    return base_url or (region and base_url_of(region)), token_url or (region and token_url_of(region))
+
+
+# -- the sources -------------------------------------------------------------------------------------------------
+
+
+def _document(path: Path, *, required: bool) -> Document | None:
+    """Return what the file holds; None where there is no file that had to be there."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        if required:
+            raise ConfigError(f"{path}: there is no such file") from None
+        return None
+    except OSError as error:
+        raise ConfigError(f"{path}: it can't be read: {error.strerror}") from error
+    parsed = parse(data, str(path))
+    if parsed.problems:
+        raise ConfigError(f"{path} can't be read", problems=tuple(sorted(parsed.problems)))
+    if len(parsed.documents) > 1:
+        raise ConfigError(f"{path} holds more than one document")
+    (document,) = parsed.documents or parse(b"{}", str(path)).documents
+    return document
+
+
+def _of_file(document: Document, path: Path, name: str | None, problems: list[Problem]) -> tuple[_Layer, _Layer]:
+    """Return what the file sets, and what its part for the environment sets."""
+
+    def place(*at: str | int, key: bool = False) -> tuple[str, int, int]:
+        mark = document.mark(at, key=key)
+        return str(path), mark.line + 1, mark.column + 1
+
+    def problem(detail: ErrorDetails) -> Problem:
+        is_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+        return Problem(*place(*(part for part in detail["loc"] if part != "[key]"), key=is_key), *_complaint(detail))
+
+    file = ConfigurationFile()
+    try:
+        file = ConfigurationFile.model_validate({} if document.value is None else document.value)
+    except ValidationError as error:
+        problems += map(problem, error.errors())
+    else:
+        if name and file.environments and name not in file.environments:
+            hint = f"It has: {', '.join(file.environments)}."
+            raise ConfigError(f"environment {name!r} is not in {path}", hint=hint)
+    part = file.environments.get(name or "") or Configuration()
+    return (
+        _Layer(file, lambda key: "{}:{}:{}".format(*place(key)), path.parent),
+        _Layer(part, lambda key: "{}:{}:{}".format(*place("environments", name or "", key)), path.parent),
+    )
+
+
+def _of_texts(texts: Mapping[str, str], place: Callable[[str], str], folder: Path, problems: list[Problem]) -> _Layer:
+    """Return what variables or flags set."""
+    values = Configuration()
+    try:
+        values = Configuration.model_validate(texts, context=TEXT)
+    except ValidationError as error:
+        problems += [Problem(place(str(detail["loc"][0])), 0, 0, *_complaint(detail)) for detail in error.errors()]
+    return _Layer(values, place, folder)
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    known = (*(key.upper() for key in KEYS), *_OTHER_VARIABLES)
+    warnings = []
+    for variable in sorted(environ):
+        name = variable.removeprefix(PREFIX)
+        if name != variable and name not in known:
+            close = get_close_matches(name, known, 1)
+            warnings.append(f"{variable} is not a variable of reconciler" + (f"; {PREFIX}{close[0]}?" if close else ""))
+    return warnings
+
+
+# -- what is wrong, in our words ---------------------------------------------------------------------------------
+
+
+def _complaint(detail: ErrorDetails) -> tuple[str, str, str]:
+    """Return code, message and hint. The value isn't shown: it may be a secret that got there by mistake."""
+    kind, at, value = detail["type"], detail["loc"], detail["input"]
+    name = ".".join(str(part) for part in at if part != "[key]") or "the file"
+    if kind == "extra_forbidden":
+        close = get_close_matches(str(at[-1])[:_SHOWN], KEYS, 1)
+        known = KEYS if len(at) > 1 else ConfigurationFile.model_fields
+        hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
+        return "unknown-key", f"{name}: there is no such key", hint
+    if kind == "url":
+        return "url", f"{name}: {detail['ctx']['why']}", detail["ctx"]["hint"]
+    if "[key]" in at:
+        return "wrong-value", f"{name}: a name has letters, digits, - and _ only", ""
+    expected = "a map of keys to values" if kind == "model_type" else takes(_key(at))
+    if not kind.endswith(("_type", "_from_float")):
+        return "wrong-value", f"{name} must be {expected}", ""
+    return "wrong-type", f"{name} must be {expected}, this is {describe(value)}", _type_hint(expected, value)
+
+
+def _key(at: At) -> str:
+    """Return the key that a place is about."""
+    return next(part for part in reversed(at) if isinstance(part, str))
+
+
+def _type_hint(expected: str, value: object) -> str:
+    if "number" in expected and isinstance(value, str) and not isinstance(resolve(value or "x"), str):
+        return "write it without quotes"
+    return "write it as a list: `[a, b]`" if expected == "a list of texts" and isinstance(value, str) else ""
