@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Workplace, clean_environment
 from tests.crash.summary import pytest_terminal_summary
 

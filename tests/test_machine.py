@@ -32,11 +32,11 @@ from hypothesis.stateful import (
 
 from reconciler.cli.apply import SystemClock
 from reconciler.delivery.client import Client
-from reconciler.sandbox import SandboxServer
-from reconciler.sandbox.record import Outcome, Processed
 from reconciler.state.model import Kind, State
 from reconciler.state.stores import local
 from reconciler.state.stores.local import StateFile, journal_path
+from tests.api import SandboxServer
+from tests.api.record import Outcome, Processed
 from tests.command import Ran, Workplace
 from tests.conftest import connection
 

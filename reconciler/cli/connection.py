@@ -51,14 +51,15 @@ def _credentials(workspace: Workspace) -> Credentials:
 
 @contextmanager
 def _sandbox(workspace: Workspace) -> Iterator[Client]:
-    from reconciler.sandbox.config import SandboxConfig  # noqa: PLC0415  # only where it is asked for
+    from reconciler.sandbox.faults import Faults  # noqa: PLC0415  # only where it is asked for
     from reconciler.sandbox.server import SandboxServer  # noqa: PLC0415
+    from reconciler.sandbox.service import Service  # noqa: PLC0415
 
     settings = workspace.settings
-    config = SandboxConfig(memory=workspace.sandbox_folder / "sandbox.memory.json")
-    faults = [line for line in workspace.environ.get("RECONCILER_SANDBOX_FAULTS", "").splitlines() if line.strip()]
+    faults = Faults(workspace.environ.get("RECONCILER_SANDBOX_FAULTS", ""))
+    service = Service(faults, memory=workspace.sandbox_folder / "sandbox.memory.json")
     with (
-        SandboxServer(config, faults) as server,
+        SandboxServer(service) as server,
         Client(
             server.base_url,
             server.token_url,

@@ -9,38 +9,30 @@ from typing import Any, Final
 import orjson
 
 _MESSAGES: Final = {413: "Payload Too Large", 417: "Request size limit exceeded"}
-_NO_BODY: Final = frozenset({204, 304})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One HTTP answer.
-
-    `missing`: bytes that Content-Length promises beyond the body; the connection is closed after the body.
-    `spread`: seconds over which the body is sent, a byte at a time.
-    """
+    """One HTTP answer; with a status that has no body, none is sent."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
-    missing: int = 0
-    spread: float = 0.0
 
     @property
     def content(self) -> bytes:
-        """The body as it is sent: none with a status that has none."""
-        return b"" if self.status in _NO_BODY else self.body
+        """The body as it is sent."""
+        return b"" if self.status in {204, 304} else self.body
 
     @property
     def head(self) -> bytes:
         """The status line and the headers, up to and including the empty line."""
         lines = [f"HTTP/1.1 {self.status} {phrase(self.status)}"]
-        if self.status not in _NO_BODY:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(self.body) + self.missing}"]
-        lines += [f"{name}: {value}" for name, value in self.headers]
-        if self.missing:
-            lines.append("Connection: close")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+        if self.status not in {204, 304}:
+            lines += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
+        return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in self.headers), "", ""]).encode(
+            "latin-1", "replace"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,221 +1,152 @@
-"""What a fault does to a call, each as a value whose `str()` is its text in the fault language. Pure."""
+"""What a fault does to a call."""
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import formatdate
-from math import ceil
-from typing import ClassVar, Final, Literal
-
-import orjson
+from typing import Final, Protocol
 
 from reconciler.sandbox.answer import Answer, Hangup, message_answer
-from reconciler.sandbox.record import Call
+from reconciler.sandbox.call import Call
 
-FOREIGN_ID: Final = "00000000-0000-4000-8000-00000000f0f0"
-SpoilKind = Literal["garbage", "not-array", "foreign-id", "duplicate-id", "no-content", "truncated"]
-How = Literal["reset", "close"]
+Options = dict[str, str]
+
+
+class Api(Protocol):
+    """What an effect may do with the API behind it."""
+
+    def process(self, call: Call) -> Answer:
+        """Process the call and return its true answer."""
+        ...
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait so long (None: for good); returns whether the sandbox stops meanwhile."""
+        ...
+
+
+class Effect(Protocol):
+    """What happens to a call instead of its being processed and answered."""
+
+    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+        """Do it, and return what is answered."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The matching request, if it isn't a duplicate, is not carried out and is listed as failed."""
+    """The matching request, if it isn't a duplicate, is not carried out and is listed as failed; calls go on."""
 
-    def __str__(self) -> str:
-        return "fail"
+    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+        """Serve the call: a failure concerns requests, which `Faults.fails` asks about."""
+        return api.process(call)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The call is answered with `code`, before it is processed or, if `processed`, after.
-
-    `retry_after`: seconds as digits, `date`, `date+S`, `date-S` (an HTTP date, from now), or `raw:TEXT`.
-    """
+    """The call is answered with `code`, before it is processed or after; `retry_after` is the header's text."""
 
     code: int
     message: str | None = None
     retry_after: str | None = None
     processed: bool = False
 
-    def __str__(self) -> str:
-        parts = [f"{'status-after' if self.processed else 'status'}={self.code}"]
-        if self.retry_after is not None:
-            parts.append(f"retry-after={shlex.quote(self.retry_after)}")
-        if self.message is not None:
-            parts.append(f"message={shlex.quote(self.message)}")
-        return " ".join(parts)
-
-    def answer(self, now: float) -> Answer:
-        """Return the answer; `now` is in seconds since the epoch."""
-        if self.retry_after is None:
-            return message_answer(self.code, self.message)
-        return message_answer(self.code, self.message, (("Retry-After", retry_after_header(self.retry_after, now)),))
+    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+        """Answer with the status."""
+        if self.processed:
+            api.process(call)
+        return message_answer(self.code, self.message, (("Retry-After", self.retry_after),) if self.retry_after else ())
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
     """The connection is reset (or closed) without an answer, before or after processing."""
 
-    when: Literal["before", "after"]
-    how: How = "reset"
+    processed: bool
+    reset: bool = True
 
-    def __str__(self) -> str:
-        return f"drop={self.when}{_how(self.how)}"
-
-    @property
-    def processed(self) -> bool:
-        """Whether the call is processed first."""
-        return self.when == "after"
-
-
-@dataclass(frozen=True, slots=True)
-class LateCopy:
-    """The connection is reset (or closed); the body is processed when late copies are released."""
-
-    how: How = "reset"
-
-    def __str__(self) -> str:
-        return f"late-copy{_how(self.how)}"
+    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+        """Hang up."""
+        if self.processed:
+            api.process(call)
+        return Hangup(self.reset)
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The answer comes `seconds` late; processed at once, or at the end of the delay."""
+    """The answer comes `seconds` late (None: never); processed at once, or at the end of the delay."""
 
-    seconds: float
-    processed: bool = True
+    seconds: float | None
+    processed: bool
 
-    def __str__(self) -> str:
-        return f"late={_seconds(self.seconds)}{_processed(self.processed, default=True)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """No answer until released; processed at once, or when released. A server that stops resets the connection."""
-
-    processed: bool = False
-
-    def __str__(self) -> str:
-        return f"hang{_processed(self.processed, default=False)}"
+    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+        """Wait; a sandbox that stops meanwhile hangs up."""
+        answer = api.process(call) if self.processed else None
+        if api.wait(self.seconds):
+            return Hangup()
+        return answer or api.process(call)
 
 
-@dataclass(frozen=True, slots=True)
-class Spoil:
-    """The call is processed (or not) and its answer replaced by one that can't be trusted; see `spoilt`."""
-
-    kind: SpoilKind
-    processed: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.kind}{_processed(self.processed, default=True)}"
+Reader = Callable[[str, Options], Effect]
+"""Makes an effect of the value behind its word ("" where there is none), taking its options out of the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlowBody:
-    """The call is processed; the body of its answer, led by spaces, takes `seconds`, a byte at a time."""
-
-    seconds: float
-    processed: ClassVar[bool] = True
-
-    def __str__(self) -> str:
-        return f"slow-body={_seconds(self.seconds)}"
-
-    def answer(self, answer: Answer) -> Answer:
-        """Return the answer, padded so that no gap between two bytes is above 0.1 seconds."""
-        padded = answer.body.rjust(ceil(self.seconds * 10) + 1)
-        return Answer(answer.status, padded, answer.headers, spread=self.seconds)
+def chosen(options: Options, name: str, choices: Mapping[str, bool], default: str) -> bool:
+    """Take an option with two choices out of the options; raises ValueError."""
+    return choice(name, options.pop(name, default), choices)
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """302 to `url`; not processed."""
-
-    url: str
-    processed: ClassVar[bool] = False
-
-    def __str__(self) -> str:
-        return f"redirect={shlex.quote(self.url)}"
+def choice(name: str, value: str, choices: Mapping[str, bool]) -> bool:
+    """Return what a value stands for; raises ValueError."""
+    if value not in choices:
+        raise ValueError(f"{name}={value} is none of {', '.join(choices)}")
+    return choices[value]
 
 
-@dataclass(frozen=True, slots=True)
-class ExpireToken:
-    """Every token issued so far becomes invalid; then the call is served."""
-
-    def __str__(self) -> str:
-        return "expire-token"
-
-
-Replacing = Status | Drop | Spoil | SlowBody | Redirect
-CallEffect = Replacing | LateCopy | Late | Hang | ExpireToken
-Effect = Fail | CallEffect
+def whole(name: str, text: str) -> int:
+    """Return a whole number from 1; raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):  # noqa: PLR2004 - far above any count
+        raise ValueError(f"{name} must be a whole number from 1, not {text!r}")
+    return int(text)
 
 
-def _seconds(seconds: float) -> str:
-    return repr(float(seconds)).removesuffix(".0")
+def duration(name: str, text: str) -> float:
+    """Return seconds, up to a day; raises ValueError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 86_400:  # noqa: PLR2004 - a day
+        raise ValueError(f"{name} must be seconds, not {text!r}")
+    return seconds
 
 
-def _how(how: How) -> str:
-    return "" if how == "reset" else f" how={how}"
+YES: Final[Mapping[str, bool]] = {"yes": True, "no": False}
+RESET: Final[Mapping[str, bool]] = {"reset": True, "close": False}
 
 
-def _processed(processed: bool, *, default: bool) -> str:  # noqa: FBT001 - the value is the point
-    return "" if processed == default else f" processed={'yes' if processed else 'no'}"
+def read_status(value: str, options: Options, *, processed: bool) -> Status:
+    """Return a status of the fault language: `retry-after` in seconds; raises ValueError."""
+    code = whole("the status", value)
+    if not 200 <= code <= 599:  # noqa: PLR2004 - the statuses that end a call
+        raise ValueError(f"the status must be from 200 to 599, not {code}")
+    retry_after = options.pop("retry-after", None)
+    if retry_after is not None and not (retry_after.isascii() and retry_after.isdigit()):
+        raise ValueError(f"retry-after={retry_after} is not whole seconds")
+    return Status(code, options.pop("message", None), retry_after, processed)
 
 
-def hangup(effect: Drop | LateCopy) -> Hangup:
-    """Return how the connection ends."""
-    return Hangup(reset=effect.how == "reset")
+def read_drop(value: str, options: Options) -> Drop:
+    """Return a `drop` of the fault language; raises ValueError."""
+    processed = choice("drop", value, {"after": True, "before": False})
+    return Drop(processed, chosen(options, "how", RESET, "reset"))
 
 
-def retry_after_header(text: str, now: float) -> str:
-    """Return the header's value for a `retry-after` of the fault language; raises ValueError."""
-    if text.startswith("raw:"):
-        return text.removeprefix("raw:")
-    if text.startswith("date"):
-        return formatdate(ceil(now + float(text.removeprefix("date") or "0")), usegmt=True)
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError(text)
-    return text
-
-
-def replaced(effect: Replacing, call: Call, answer: Answer | None, now: float) -> Answer | Hangup:
-    """Return what is answered in place of `answer`, which is None if the call was not processed."""
-    match effect:
-        case Status():
-            return effect.answer(now)
-        case Drop():
-            return hangup(effect)
-        case Redirect():
-            return Answer(302, headers=(("Location", effect.url),))
-        case SlowBody():
-            return effect.answer(answer or Answer(200, b"[]"))
-        case Spoil():
-            return spoilt(effect, call, answer)
-
-
-def spoilt(effect: Spoil, call: Call, answer: Answer | None) -> Answer:
-    """Return the untrustworthy answer; `answer` is the true one, None if the call was not processed.
-
-    `duplicate-id` lists the first failed id twice, or the first id of the body where none failed.
-    """
-    match effect.kind:
-        case "garbage":
-            return Answer(200, b"<html>oops</html>")
-        case "not-array":
-            return Answer(200, b'{"x":1}')
-        case "no-content":
-            return Answer(204)
-        case "truncated":
-            return Answer(200, answer.body if answer else b"[", missing=16)
-    failed = _failed_ids(answer)
-    if effect.kind == "foreign-id":
-        return Answer(200, orjson.dumps([*failed, FOREIGN_ID]))
-    return Answer(200, orjson.dumps([*(failed or call.requestids)[:1], *(failed or call.requestids[:1])]))
-
-
-def _failed_ids(answer: Answer | None) -> list[str]:
-    if answer is None or answer.status != 200:  # noqa: PLR2004 - the one status that carries ids
-        return []
-    failed: list[str] = orjson.loads(answer.body)
-    return failed
+EFFECTS: Final[Mapping[str, Reader]] = {
+    "fail": lambda _value, _options: Fail(),
+    "status=": lambda value, options: read_status(value, options, processed=False),
+    "status-after=": lambda value, options: read_status(value, options, processed=True),
+    "drop=": read_drop,
+    "late=": lambda value, options: Late(duration("late", value), chosen(options, "processed", YES, "yes")),
+    "hang": lambda _value, options: Late(None, chosen(options, "processed", YES, "no")),
+}
+"""The effects by their word in the fault language; `=` ends those that take a value."""

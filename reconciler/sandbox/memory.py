@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
-
-from reconciler.sandbox.config import SandboxConfig
 
 VERSION: Final = 1
 
@@ -16,13 +14,11 @@ class Open:
     """One open interaction.
 
     `content` is the canonical request (see `Request.content`); None after a restart, for memory files hold no bodies.
-    `copies` is above 1 only where `Redispatch.OPENS` opened it again.
     """
 
     provider: str | None
     content: bytes | None = None
     requestid: str | None = None
-    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +49,19 @@ class Memory:
         self._changes = Changes()
 
     def take(self, requestid: str | None, *, failed: bool, now: float) -> None:
-        """Remember a requestid; one that is None is not remembered."""
-        if requestid is None:
-            return
-        self.ids[requestid] = self._changes.ids[requestid] = Remembered(failed, now)
-        self.ids.move_to_end(requestid)
+        """Remember a requestid, for ever (assumed); one that is None is not remembered."""
+        if requestid is not None:
+            self.ids[requestid] = self._changes.ids[requestid] = Remembered(failed, now)
+            self.ids.move_to_end(requestid)
 
     def put(self, externalid: str, opened: Open) -> None:
         """Note an interaction as open."""
         self.open[externalid] = self._changes.open[externalid] = opened
 
     def close(self, externalid: str) -> None:
-        """Note that one copy of an open interaction has ended."""
-        was = self.open[externalid]
-        if was.copies > 1:
-            self.put(externalid, replace(was, copies=was.copies - 1))
-        else:
-            del self.open[externalid]
-            self._changes.open[externalid] = None
-
-    def forget(self, config: SandboxConfig, now: float) -> None:
-        """Forget the oldest requestids, as the configuration says."""
-        if config.remember_seconds is not None:
-            oldest = now - config.remember_seconds
-            while self.ids and next(iter(self.ids.values())).at < oldest:
-                self.ids.popitem(last=False)
-        if config.remember_requests is not None:
-            while len(self.ids) > config.remember_requests:
-                self.ids.popitem(last=False)
+        """Note that an open interaction has ended."""
+        del self.open[externalid]
+        self._changes.open[externalid] = None
 
     def drain(self) -> Changes:
         """Return what changed since the last call."""
@@ -95,8 +76,7 @@ class Memory:
             if value is None:
                 self.open.pop(externalid, None)
             else:
-                provider, copies = value
-                self.open[externalid] = Open(provider, copies=int(copies))
+                self.open[externalid] = Open(value[0])
 
     def everything(self) -> Changes:
         """Return the whole memory."""
@@ -106,12 +86,9 @@ class Memory:
 def to_json(changes: Changes) -> dict[str, Any]:
     """Return the changes for a file: no bodies, no requestid of an open interaction, nothing sensitive.
 
-    `{"ids": {requestid: [failed 0|1, at]}, "open": {externalid: [provider, copies] | null}}`
+    `{"ids": {requestid: [failed 0|1, at]}, "open": {externalid: [provider] | null}}`
     """
     return {
         "ids": {requestid: [int(known.failed), known.at] for requestid, known in changes.ids.items()},
-        "open": {
-            externalid: None if opened is None else [opened.provider, opened.copies]
-            for externalid, opened in changes.open.items()
-        },
+        "open": {externalid: opened and [opened.provider] for externalid, opened in changes.open.items()},
     }

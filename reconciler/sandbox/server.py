@@ -1,59 +1,207 @@
-"""The sandbox server: the emulated API on loopback, in a thread of this process or until it is told to stop."""
+"""HTTP/1.1 over loopback for the sandbox, in threads of this process.
+
+Beside the API, for people outside the process: `GET /sandbox/open` lists what is open, `POST /sandbox/complete` ends
+the externalids in its body, one a line, as agents do.
+"""
 
 from __future__ import annotations
 
 import socket
-import time
-from collections.abc import Callable, Iterable
+import struct
+import sys
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from threading import Event, Thread
+from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from reconciler.errors import ReconcilerError, UsageError
-from reconciler.sandbox.answer import Answer
-from reconciler.sandbox.config import TOKEN_PATH, SandboxConfig
-from reconciler.sandbox.emulator import Emulator
-from reconciler.sandbox.faults import Fault, Faults
-from reconciler.sandbox.listener import Listener
-from reconciler.sandbox.record import Call, CallKind
-from reconciler.sandbox.service import Hook, Service
+from reconciler.sandbox.answer import Answer, Hangup, json_answer, message_answer
+from reconciler.sandbox.call import TOKEN_PATH
+from reconciler.sandbox.service import Service
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-_POLL = 0.02
+CONTROL: Final = "/sandbox/"
+_HARD_LIMIT: Final = 64 * 1024 * 1024
+_LOCAL: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_POLL: Final = 0.02
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+class Listener(ThreadingHTTPServer):
+    """A listening socket and its connections, each in a daemon thread."""
+
+    daemon_threads = True
+    request_queue_size = 128
+    handles: ClassVar[type[BaseHTTPRequestHandler]]
+
+    def __init__(self, address: tuple[str, int], service: Service, tls: SSLContext | None) -> None:
+        self.service = service
+        self.resets: set[socket.socket] = set()
+        self.connections: set[socket.socket] = set()
+        self._tls = tls
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, self.handles)
+
+    def server_bind(self) -> None:
+        """Bind without the reverse DNS look-up of http.server."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        host, port = self.socket.getsockname()[:2]
+        self.server_address, self.server_name, self.server_port = (host, port), host, port
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; its TLS handshake happens in its own thread."""
+        connection, address = super().get_request()
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with self.service.changed:
+            self.connections.add(connection)
+            self.service.changed.notify_all()
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection; one that was reset is not shut down first, for that would send a FIN."""
+        if request in self.resets:
+            self.resets.discard(request)
+            request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
+        with self.service.changed:
+            self.connections.discard(request)
+            self.service.changed.notify_all()
+
+    def handle_error(self, _request: Any, _client_address: Any) -> None:
+        """Keep what went wrong; a client that went away is not wrong."""
+        error = sys.exception()
+        if isinstance(error, Exception) and not isinstance(error, OSError):
+            self.service.errors.append(error)
+
+    def hang_up(self) -> None:
+        """End the connections: calls in flight are answered first, as long as the client reads."""
+        for how in (socket.SHUT_RD, socket.SHUT_RDWR):
+            with self.service.changed:
+                for connection in self.connections:
+                    _shut(connection, how)
+                if self.service.changed.wait_for(lambda: not self.connections, timeout=2):
+                    return
+
+
+def _shut(connection: socket.socket, how: int) -> None:
+    try:
+        # socket's own: on a TLS connection SSLSocket.shutdown would drop the session under the thread that uses it.
+        socket.socket.shutdown(connection, how)
+    except OSError:
+        return  # it has ended by itself
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection: reads calls, asks the service, writes answers."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Listener
+    headers: Message[str, str]
+
+    def setup(self) -> None:
+        """Shake hands, if there is TLS; raises OSError, which ends the connection."""
+        if shake := getattr(self.request, "do_handshake", None):
+            shake()
+        super().setup()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Log nothing."""
+
+    def answer(self) -> None:
+        """Serve one call, whatever its method; its line and headers have been read."""
+        length = self._length()
+        if length is None:
+            return
+        body = self.rfile.read(length)
+        if len(body) < length:
+            self.close_connection = True  # the client went away in the middle
+        elif self.path.startswith(CONTROL):
+            self.write(self._control(body))
+        else:
+            self._serve(body)
+
+    def _length(self) -> int | None:
+        """Return the body's length; None if it can't be read, which was answered then."""
+        text = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not (text.isascii() and text.isdigit()):
+            refusal = message_answer(411)
+        elif len(text) > 18 or int(text) > _HARD_LIMIT:  # noqa: PLR2004 - no number of Python's own limit is read
+            refusal = message_answer(413)
+        else:
+            return int(text)
+        self.close_connection = True
+        self.write(refusal)
+        return None
+
+    def _serve(self, body: bytes) -> None:
+        service = self.server.service
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        call = service.arrive(self.command, self.path.partition("?")[0], headers, body)
+        answer = service.serve(call)
+        if isinstance(answer, Hangup):
+            self.close_connection = True
+            if answer.reset:
+                self.server.resets.add(self.connection)
+            return
+        # Noted before it is sent: a client that has its answer finds it noted.
+        service.answered(call, answer.status)
+        try:
+            self.write(answer)
+        except OSError:
+            self.close_connection = True  # the client went away
+            service.answered(call, None)
+
+    def write(self, answer: Answer) -> None:
+        """Write an answer; raises OSError."""
+        self.wfile.write(answer.head + (b"" if self.command == "HEAD" else answer.content))
+
+    def _control(self, body: bytes) -> Answer:
+        if "Origin" in self.headers or self.headers.get("Host", "").rpartition(":")[0] not in _LOCAL:
+            return message_answer(403, "For this machine only, and for no web page.")
+        service = self.server.service
+        match self.command, self.path.removeprefix(CONTROL):
+            case "GET", "open":
+                with service.changed:
+                    return json_answer(
+                        {"open": {x: {"provider": o.provider} for x, o in service.emulator.open.items()}}
+                    )
+            case "POST", "complete":
+                lines = body.decode("utf-8", "replace").splitlines()
+                return json_answer({"completed": [externalid for externalid in lines if service.complete(externalid)]})
+        return message_answer(404)
+
+
+Listener.handles = Handler
+for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+    setattr(Handler, f"do_{_method}", Handler.answer)
 
 
 class SandboxServer:
     """The emulated API on a loopback address; a context manager that serves in a daemon thread.
 
-    `faults`: those that wait from the start, as values or texts of the fault language. `port` 0 takes a free one.
-    `tls`: serve https with this context. `clock`: seconds since the epoch. `on_call` runs before each call is
-    processed, `on_processed` after, before its answer is sent; both may be set later.
-    Raises UsageError for a host that is not loopback or a wrong fault, ReconcilerError if the address or the memory is
-    in use or the memory can't be read.
+    `port` 0 takes a free one. `tls`: serve https with this context. Raises UsageError for a host that is not loopback,
+    ReconcilerError if the address or the memory is in use or the memory can't be read.
     """
 
-    def __init__(  # noqa: PLR0913 - each is independent, and named by its callers
-        self,
-        config: SandboxConfig | None = None,
-        faults: Iterable[Fault | str] = (),
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        tls: SSLContext | None = None,
-        clock: Callable[[], float] = time.time,
-        on_call: Hook | None = None,
-        on_processed: Hook | None = None,
+    listens: ClassVar[type[Listener]] = Listener
+
+    def __init__(
+        self, service: Service, *, host: str = "127.0.0.1", port: int = 0, tls: SSLContext | None = None
     ) -> None:
-        self.faults = Faults()
-        self.faults.add(*faults)
-        self._service = Service(config or SandboxConfig(), self.faults, clock)
-        self._service.on_call, self._service.on_processed = on_call, on_processed
+        self.service = service
         self._address = (_loopback(host), port)
         self._tls = tls
-        self._listener: Listener | None = None
+        self.listener: Listener | None = None
         self._thread: Thread | None = None
 
     def __enter__(self) -> Self:
@@ -67,37 +215,37 @@ class SandboxServer:
 
     def start(self) -> None:
         """Load the memory, bind, and serve; it accepts connections when this returns."""
-        self._service.open()
+        self.service.open()
         try:
-            self._listener = Listener(self._address, self._service, self._tls)
+            self.listener = self.listens(self._address, self.service, self._tls)
         except OSError as error:
-            self._service.close()
+            self.service.close()
             host, port = self._address
             raise ReconcilerError(f"the sandbox can't listen on {host}:{port}: {error.strerror}") from error
-        self._thread = Thread(target=self._listener.serve_forever, args=(_POLL,), name="sandbox", daemon=True)
+        self._thread = Thread(target=self.listener.serve_forever, args=(_POLL,), name="sandbox", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop accepting, end what waits, and save the memory; a second call does nothing."""
-        if self._listener is None or self._thread is None:
+        if self.listener is None or self._thread is None:
             return
-        listener, thread = self._listener, self._thread
-        self._listener = self._thread = None
-        self._service.stopping.set()
+        listener, thread = self.listener, self._thread
+        self.listener = self._thread = None
+        self.service.stopping.set()
         listener.shutdown()
         thread.join()
         listener.server_close()
-        with self._service.changed:
-            self._service.changed.notify_all()
+        with self.service.changed:
+            self.service.changed.notify_all()
         listener.hang_up()
-        self._service.close()
+        self.service.close()
 
     @property
     def base_url(self) -> str:
         """`http://127.0.0.1:PORT` (https with TLS); raises RuntimeError when it is not running."""
-        if self._listener is None:
+        if self.listener is None:
             raise RuntimeError("the sandbox is not running")
-        host, port = self._address[0], self._listener.server_port
+        host, port = self._address[0], self.listener.server_port
         shown = f"[{host}]" if ":" in host else host
         return f"{'https' if self._tls else 'http'}://{shown}:{port}"
 
@@ -105,110 +253,6 @@ class SandboxServer:
     def token_url(self) -> str:
         """The address of the token call."""
         return self.base_url + TOKEN_PATH
-
-    @property
-    def emulator(self) -> Emulator:
-        """The emulator: what is open, and the record. Look at it when no call is being served (`wait_idle`)."""
-        return self._service.emulator
-
-    @property
-    def calls(self) -> list[Call]:
-        """The calls to the API so far, in order of arrival."""
-        with self._service.changed:
-            return list(self.emulator.record.calls)
-
-    @property
-    def errors(self) -> list[Exception]:
-        """What went wrong in the sandbox itself; such a call was answered with 500."""
-        return self._service.errors
-
-    @property
-    def hanging(self) -> int:
-        """How many calls hang now; `wait_until(lambda: server.hanging == 1)` is when one can be released."""
-        return self._service.hanging
-
-    @property
-    def on_call(self) -> Hook | None:
-        """Runs before each call is processed, in the call's thread."""
-        return self._service.on_call
-
-    @on_call.setter
-    def on_call(self, hook: Hook | None) -> None:
-        self._service.on_call = hook
-
-    @property
-    def on_processed(self) -> Hook | None:
-        """Runs after each call is processed (or was not, by its fault), before its answer is sent."""
-        return self._service.on_processed
-
-    @on_processed.setter
-    def on_processed(self, hook: Hook | None) -> None:
-        self._service.on_processed = hook
-
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
-        """Wait until the condition holds; it is looked at after every step of a call. Raises TimeoutError."""
-        self._service.wait_until(condition, timeout)
-
-    def wait_for_calls(self, n: int, timeout: float = 10.0, kind: CallKind | None = None) -> list[Call]:
-        """Wait until `n` calls (of the kind) have arrived since the start or the last reset and return all calls."""
-        arrived = self.emulator.record.arrived
-        self.wait_until(lambda: (arrived.total() if kind is None else arrived[kind]) >= n, timeout)
-        return self.calls
-
-    def wait_idle(self, timeout: float = 10.0) -> None:
-        """Wait until every connection made so far has ended; raises TimeoutError.
-
-        After a client was killed, this is when all that reached the server has been processed. Calls that hang, and
-        clients that keep a connection alive, are waited for.
-        """
-        listener = self._listener
-        if listener is None:
-            return
-        # Connections are accepted in their order: when this one is, all earlier ones have been.
-        with socket.socket(listener.address_family) as probe:
-            probe.bind((self._address[0], 0))
-            own = probe.getsockname()[1]
-            listener.accepted.discard(own)
-            probe.connect((self._address[0], listener.server_port))
-            self.wait_until(lambda: own in listener.accepted, timeout)
-        self.wait_until(lambda: not listener.connections, timeout)
-
-    def release(self) -> None:
-        """Let the calls go that hang now: they are processed, if they weren't, and answered."""
-        self._service.release()
-
-    def release_late_copies(self) -> list[Answer]:
-        """Process the bodies that `late-copy` held back, oldest first; returns what nobody gets to see."""
-        return self._service.release_late_copies()
-
-    def complete(self, externalid: str) -> bool:
-        """End an open interaction as an agent does; returns whether it was open."""
-        return self._service.complete(externalid)
-
-    def expire_tokens(self) -> None:
-        """Make every token issued so far invalid."""
-        with self._service.changed:
-            self.emulator.expire_tokens()
-
-    def reset(self) -> None:
-        """Forget everything: memory, record, faults, late copies."""
-        self._service.reset()
-
-
-def serve(  # noqa: PLR0913 - the options of `reconciler sandbox`
-    host: str,
-    port: int,
-    config: SandboxConfig | None = None,
-    faults: Iterable[Fault | str] = (),
-    *,
-    stop: Event,
-    ready: Callable[[SandboxServer], None] = lambda _server: None,
-    tls: SSLContext | None = None,
-) -> None:
-    """Serve until `stop` is set; `ready` is called once connections are accepted. Raises as SandboxServer does."""
-    with SandboxServer(config, faults, host=host, port=port, tls=tls) as server:
-        ready(server)
-        stop.wait()
 
 
 def _loopback(host: str) -> str:

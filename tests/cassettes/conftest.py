@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Workplace
 from tests.conftest import ROOT
 

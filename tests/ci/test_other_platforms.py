@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.ci.hosting import STATE, TOKEN, Hosting
 from tests.ci.runner import read_yaml
 from tests.ci.test_workflow_files import ACTION, GITLAB

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.ci.hosting import BOT, STATE, Hosting, Run
 from tests.ci.runner import During, gone, killed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.ci.hosting import STATE, Hosting
 from tests.ci.runner import Job
 from tests.conftest import ROOT

@@ -6,7 +6,7 @@ import json
 from unittest import mock
 
 from reconciler.planning import planner
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Workplace
 
 THREE = """\

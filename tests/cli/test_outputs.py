@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Ran, Workplace
 
 COMMIT = "5d41402abc4b2a76b9719d911017c592aaaabbbb"

@@ -17,8 +17,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
-from reconciler.sandbox.record import Outcome as Done
 from reconciler.state.journal import Record
 from reconciler.state.model import Kind, Outcome, Pending, Result
 from reconciler.state.stores import local
@@ -26,6 +24,8 @@ from reconciler.state.stores.local import StateFile
 from reconciler.state.stores.lock import locked
 from reconciler.state.transitions import fold
 from reconciler.times import stamp
+from tests.api import SandboxServer
+from tests.api.record import Outcome as Done
 from tests.command import Workplace
 from tests.conftest import ROOT
 

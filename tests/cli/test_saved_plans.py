@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Ran, Workplace
 
 NINE = "".join(f"  - {{externalid: id-{n}, route: R}}\n" for n in range(9))

@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Ran, Workplace
 from tests.conftest import connection
 from tests.faults.harness import QuickClock

@@ -23,9 +23,9 @@ from typing import Any, Self
 import pytest
 
 from reconciler.cli.console import Console
-from reconciler.sandbox import SandboxServer
-from reconciler.sandbox.record import Outcome
 from reconciler.state.stores.lock import locked
+from tests.api import SandboxServer
+from tests.api.record import Outcome
 from tests.command import COMMAND, Workplace, clean_environment
 
 PATIENCE = 60.0

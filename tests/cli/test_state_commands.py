@@ -12,9 +12,9 @@ import pytest
 
 from reconciler.cli.apply import SystemClock
 from reconciler.errors import StateError
-from reconciler.sandbox import SandboxConfig, SandboxServer
 from reconciler.state.model import State
 from reconciler.state.stores.local import StateFile
+from tests.api import SandboxConfig, SandboxServer
 from tests.command import Ran, Workplace
 from tests.conftest import connection
 

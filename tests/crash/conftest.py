@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.sandbox import SandboxConfig, SandboxServer
+from tests.api import SandboxConfig, SandboxServer
 from tests.crash.driver import Driver
 from tests.crash.harness import TOKEN, Bench, Tally
 from tests.crash.scenarios import Scenario

@@ -19,10 +19,10 @@ from typing import Any, Final, Literal
 from reconciler.declarations.loader import load
 from reconciler.errors import StateError
 from reconciler.interaction import Interaction, is_once, same_content
-from reconciler.sandbox import SandboxServer
-from reconciler.sandbox.record import Call
 from reconciler.state.model import State
 from reconciler.state.stores import local
+from tests.api import SandboxServer
+from tests.api.record import Call
 from tests.crash.disk import Disk, Files
 from tests.crash.driver import Driver, Event, Job, Run
 from tests.crash.effects import INVOKE, Cut, When
@@ -455,7 +455,7 @@ def judge(server: SandboxServer, wanted: Sequence[Interaction], *, once: int) ->
         interaction = externals.get(address)
         if interaction is None:
             yield f"{address} is open and not declared"
-        elif (opened.provider, opened.content, opened.copies) != (interaction.provider, interaction.body, 1):
+        elif (opened.provider, opened.content, emulator.copies[address]) != (interaction.provider, interaction.body, 1):
             yield f"{address} is open with other content than declared, or more than once: {opened}"
     for double in emulator.doubles:
         yield f"{double.externalid} was dispatched while it was open"

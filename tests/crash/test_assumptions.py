@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from reconciler.sandbox import FailedDuplicate, Redispatch, SandboxConfig
+from tests.api import FailedDuplicate, Redispatch, SandboxConfig
 from tests.crash.conftest import MakeBench
 from tests.crash.harness import APPLY, PLAN, Bench
 from tests.crash.scenarios import LATE, LOST, NONE, Phase, Scenario, given
@@ -169,7 +169,7 @@ def test_result(make_bench: MakeBench, name: str) -> None:
     assert planned.ran
     assert {
         "plan": planned.ran[0].code,
-        "copies": emulator.open["a"].copies if "a" in emulator.open else 0,
+        "copies": emulator.copies["a"],
         "doubles": len(emulator.doubles),
         "once": emulator.record.once_by_content.total(),
     } == {"plan": case.plan, "copies": case.copies, "doubles": case.doubles, "once": case.once}, case.result

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.sandbox import SandboxConfig
+from tests.api import SandboxConfig
 from tests.crash.conftest import MakeBench
 from tests.crash.driver import Driver
 from tests.crash.harness import Bench, Finding

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.sandbox.record import Call
+from tests.api.record import Call
 from tests.crash.conftest import MakeBench
 from tests.crash.driver import Driver, Run
 from tests.crash.effects import INVOKE

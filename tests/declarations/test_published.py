@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Workplace
 
 PUBLISHED = Path(__file__).parent / "published"

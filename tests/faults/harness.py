@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.sandbox import SandboxServer
-from reconciler.sandbox.record import Call
+from tests.api import SandboxServer
+from tests.api.record import Call
 from tests.command import Ran, Workplace
 
 APPLY = ("apply", "--auto-approve")

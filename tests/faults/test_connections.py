@@ -13,7 +13,7 @@ from unittest import mock
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Ran, Workplace
 from tests.conftest import connection
 from tests.faults.harness import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import Workplace
 from tests.faults.harness import apply, check_nothing_doubled, check_recovers, check_requestids, pending
 

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 
 from reconciler.delivery.retry import BACKOFF_CAP, backoff
-from reconciler.sandbox import SandboxServer
+from tests.api import SandboxServer
 from tests.command import COMMAND, Workplace, clean_environment
 from tests.faults.harness import FOUR, SPREAD, QuickClock, apply, check_recovers, invokes, many, pending
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from reconciler.sandbox import SandboxConfig, SandboxServer
+from tests.api import SandboxConfig, SandboxServer
 from tests.command import Workplace
 from tests.conftest import connection
 from tests.faults.harness import (
@@ -350,9 +350,7 @@ def test_a_refusal_settles_nothing_in_a_later_run(
         port = server.base_url.rpartition(":")[2]
         server.stop()
         assert apply(place).code == 7
-        server._address = ("127.0.0.1", int(port))  # noqa: SLF001  # the same server comes back
-        server._service.stopping.clear()  # noqa: SLF001
-        server.start()
+        server.come_back(int(port))
     else:
         server.faults.add(f"{refusal} times=always")
         assert apply(place).code == REFUSALS[refusal]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.sandbox import SandboxConfig, SandboxServer
+from tests.api import SandboxConfig, SandboxServer
 from tests.command import Workplace
 from tests.conftest import connection
 from tests.faults.harness import (

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,10 +23,11 @@ import orjson
 import pytest
 
 from reconciler.errors import ReconcilerError, UsageError
-from reconciler.sandbox import SandboxConfig, SandboxServer, serve
-from reconciler.sandbox.config import ACCEPT, INVOKE_PATH
-from reconciler.sandbox.effects import FOREIGN_ID
-from reconciler.sandbox.record import Call, Outcome
+from reconciler.sandbox.call import INVOKE_PATH
+from reconciler.sandbox.emulator import ACCEPT
+from tests.api import SandboxConfig, SandboxServer
+from tests.api.effects import FOREIGN_ID
+from tests.api.record import Call, Outcome
 
 TLS = Path(__file__).with_name("tls")
 HEADERS = {"Accept": ACCEPT, "Authorization": "Bearer given"}
@@ -86,8 +87,7 @@ def test_token_then_invoke_on_one_connection() -> None:
         assert server.emulator.open == {}
         assert [call.kind for call in server.calls] == ["token", "invoke", "invoke"]
         assert [call.status for call in server.calls] == [200, 200, 200]
-        assert server._listener is not None  # noqa: SLF001 - how many connections were made is seen nowhere else
-        assert len(server._listener.accepted) == 1  # noqa: SLF001
+        assert server.connected == 1
 
 
 def test_wrong_token_and_wrong_path() -> None:
@@ -421,7 +421,7 @@ def test_memory_survives_a_kill(tmp_path: Path) -> None:
     memory = tmp_path / "sandbox.json"
     script = (
         "import os, sys, httpx, pathlib\n"
-        "from reconciler.sandbox import SandboxConfig, SandboxServer\n"
+        "from tests.api import SandboxConfig, SandboxServer\n"
         "config = SandboxConfig(access_token='given', memory=pathlib.Path(sys.argv[1]))\n"
         "with SandboxServer(config) as server:\n"
         "    url = server.base_url + '/interactions/invoke'\n"
@@ -491,51 +491,16 @@ def test_failed_log_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_control_endpoints() -> None:
-    """Over HTTP, faults are added, listed and cleared, and open, record and reset are there."""
+    """Over HTTP, what is open is listed, and agents end interactions; no web page can ask for either."""
     with running() as (server, client):
-        assert client.post("/sandbox/faults", content="hang nth=9\nlate-copy").json() == {"added": 2}
-        assert client.get("/sandbox/faults").json() == {"faults": ["hang nth=9", "late-copy"]}
-        with pytest.raises(httpx.ReadError):
-            invoke(client)
-        assert client.get("/sandbox/open").json() == {"open": {}, "once": 0, "doubles": []}
-        assert client.post("/sandbox/release").json() == {"late_copies": 1}
-        assert client.get("/sandbox/open").json()["open"] == {"A": {"provider": None, "copies": 1}}
-        assert client.request("DELETE", "/sandbox/faults").json() == {}
-        assert server.faults.waiting == ()
         invoke(client)
-        record = client.get("/sandbox/record").json()
-        assert [entry["outcome"] for entry in record["processed"]] == ["dispatched", "ignored"]
-        assert [(call["n"], call["status"], call["fault"]) for call in record["calls"]] == [
-            (1, None, "late-copy"),
-            (2, 200, ""),
-        ]
-        assert "route" not in client.get("/sandbox/record").text
-        assert client.get("/sandbox/record?bodies=1").json()["processed"][0]["request"]["route"] == "R"
+        assert client.get("/sandbox/open").json() == {"open": {"A": {"provider": None}}}
         assert client.post("/sandbox/complete", content="A\nB").json() == {"completed": ["A"]}
-        assert client.post("/sandbox/reset").json() == {}
-        assert client.get("/sandbox/record").json() == {"calls": [], "processed": []}
-
-
-def test_control_mistakes() -> None:
-    """A wrong fault, a wrong endpoint and a call that a web page could make are refused."""
-    with running() as (server, client):
-        refused = client.post("/sandbox/faults", content="nonsense")
-        assert (refused.status_code, refused.json()["message"]) == (400, "fault 'nonsense': 'nonsense' is not a fault")
-        assert client.post("/sandbox/faults", content=b"\xff").status_code == 400
+        assert client.get("/sandbox/open").json() == {"open": {}}
         assert client.get("/sandbox/other").status_code == 404
-        assert client.post("/sandbox/reset", headers={"Origin": "https://elsewhere.invalid"}).status_code == 403
-        assert client.get("/sandbox/record", headers={"Host": "elsewhere.invalid:80"}).status_code == 403
-        assert server.calls == []
-
-
-def test_reset_empties_the_memory_file(tmp_path: Path) -> None:
-    """A reset is remembered as well."""
-    config = SandboxConfig(access_token="given", memory=tmp_path / "sandbox.json")
-    with running(config=config) as (server, client):
-        invoke(client)
-        server.reset()
-    with running(config=config) as (server, _):
-        assert server.emulator.open == {}
+        assert client.get("/sandbox/open", headers={"Origin": "https://elsewhere.invalid"}).status_code == 403
+        assert client.get("/sandbox/open", headers={"Host": "elsewhere.invalid:80"}).status_code == 403
+        assert len(server.calls) == 1
 
 
 def test_agents_complete_interactions() -> None:
@@ -547,29 +512,11 @@ def test_agents_complete_interactions() -> None:
         assert invoke(client, release).json() == ["2"]
 
 
-def test_serve_until_stopped() -> None:
-    """`serve` runs until its event is set, and says when it is ready."""
-    stop, ready = Event(), Event()
-    urls: list[str] = []
-
-    def note(server: SandboxServer) -> None:
-        urls.append(server.base_url)
-        ready.set()
-
-    thread = Thread(target=lambda: serve("127.0.0.1", 0, CONFIG, stop=stop, ready=note))
-    thread.start()
-    assert ready.wait(10)
-    assert httpx.post(urls[0] + INVOKE_PATH, headers=HEADERS, json=DISPATCH).json() == []
-    stop.set()
-    thread.join(10)
-    assert not thread.is_alive()
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(urls[0])
-
-
 def test_start_up_is_light() -> None:
     """The sandbox imports neither httpx nor pydantic nor asyncio."""
-    script = "import sys, reconciler.sandbox; print(sorted({'httpx', 'pydantic', 'asyncio'} & sys.modules.keys()))"
+    script = (
+        "import sys, reconciler.sandbox.server; print(sorted({'httpx', 'pydantic', 'asyncio'} & sys.modules.keys()))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

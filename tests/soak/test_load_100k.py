@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.sandbox import SandboxConfig, SandboxServer
+from tests.api import SandboxConfig, SandboxServer
 from tests.command import COMMAND, Workplace, clean_environment
 from tests.conftest import connection
 from tests.faults.harness import check_nothing_doubled
@@ -55,7 +55,7 @@ def test_a_hundred_thousand_through_two_hundred_faults(tmp_path: Path) -> None:
             for link in place.state["pending"].values():
                 if link.get("held"):
                     assert place.run("state", "resolve", link["address"], "--as", "not-applied").code == 0
-        left = len(server.faults.waiting)
+        left = server.faults.waiting
         server.faults.clear()
         server.release_late_copies()
         check_nothing_doubled(server)

@@ -24,9 +24,9 @@ from unittest import mock
 
 import pytest
 
-from reconciler.sandbox import SandboxServer
-from reconciler.sandbox.record import Call, Outcome
 from reconciler.state import journal
+from tests.api import SandboxServer
+from tests.api.record import Call, Outcome
 from tests.command import COMMAND, Ran, Workplace, clean_environment
 
 APPLY = ("apply", "--auto-approve")
