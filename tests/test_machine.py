@@ -87,6 +87,8 @@ FAULTS = st.one_of(
                 "status=429 retry-after=1",
                 "status=503 retry-after=1",
                 "status=403",
+                "status=404",
+                "status-after=404",
                 "status=400 action=dispatch",
                 "status=413 action=dispatch",
                 "status=408",

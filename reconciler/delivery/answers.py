@@ -22,10 +22,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The requests may or may not have been processed. `retry_after` in seconds, if the API asked for it."""
+    """The requests may or may not have been processed. `retry_after` in seconds, if the API asked for it.
+
+    `stop`: sending more is pointless. A gateway may answer so (404, a redirect, …) after they were processed.
+    """
 
     reason: str
     retry_after: float = 0.0
+    stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,17 @@ class NotProcessed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The body as a whole was refused (400, 413, 417): it may be one of its requests."""
+    """The body as a whole was refused (400, 413, 417): it may be one of its requests.
+
+    A request that was alone in it has not been processed. How the others are treated is not documented.
+    """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The API refuses to work with us (401, 403, 404, a redirect, …): sending more is pointless."""
+    """The API refuses to work with us (401, 403): nothing was processed, and sending more is pointless."""
 
     reason: str
 
@@ -65,10 +72,10 @@ def read_answer(status: int, retry_after: str | None, body: bytes, sent: Collect
             return Refused(reason)
         case 429:
             return NotProcessed(reason, wait, throttled=True)
-        case 408:
-            return Unknown(reason, wait)
-        case _ if 300 <= status < 500:  # noqa: PLR2004
+        case 401 | 403:
             return Rejected(reason)
+        case _ if 300 <= status < 500 and status != 408:  # noqa: PLR2004
+            return Unknown(reason, stop=True)
         case _:
             return Unknown(reason, wait)
 

@@ -127,21 +127,23 @@ def apply(intent: Intent, options: Options, shell: Shell) -> Report:
 class _Load:
     """An Invocation on its way. `unknown`: an attempt of its requests, in whatever run, had an unknown outcome.
 
-    A half keeps the scrubber of the whole: what the API says of it may still speak of the other half.
+    `halved`: it is a half of one that was refused. A half keeps the scrubber of the whole: what the API says of it
+    may still speak of the other half.
     """
 
     invocation: Invocation
     scrubber: Scrubber
     unknown: bool
+    halved: bool = False
 
     def halves(self) -> tuple[_Load, _Load]:
         """Return its halves, each to be sent by itself."""
         first, second = self.invocation.halves()
-        return replace(self, invocation=first), replace(self, invocation=second)
+        return replace(self, invocation=first, halved=True), replace(self, invocation=second, halved=True)
 
     def unsent(self) -> tuple[Outcome, ...]:
         """Return that its requests have not been processed, if that is certain."""
-        if self.unknown:
+        if self.unknown or self.halved:
             return ()
         return tuple(Outcome(request.requestid, Result.UNSENT) for request in self.invocation.requests)
 
@@ -353,7 +355,7 @@ class _Courier:
             tries += 1
             load = replace(load, unknown=load.unknown or isinstance(answer, Unknown))
             self._feel(answer)
-            history = History(tries, shell.clock.monotonic() - began, load.unknown)
+            history = History(tries, shell.clock.monotonic() - began, load.unknown, load.halved)
             match decide(answer, invocation, history, self._options.budget, shell.random.random()):
                 case Again(wait, reason):
                     shell.progress.waiting(wait, clean(reason))

@@ -1,7 +1,8 @@
 """What to do next about an Invocation, given its last answer and its history: pure decisions, as a table.
 
 Once an attempt has had an unknown outcome, only a valid 200 settles it: the first copy may have been processed,
-and a new requestid would double it.
+and a new requestid would double it. A request of a larger body that was refused may have been processed too, but no
+copy of it is on its way any more: refused alone it has failed, and is retried as what may be open.
 """
 
 from __future__ import annotations
@@ -28,11 +29,20 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happened to an Invocation so far: calls made, seconds since the first, whether any outcome is unknown."""
+    """What happened to an Invocation so far: calls made, seconds since the first, whether any outcome is unknown.
+
+    `halved`: its requests were in a larger body, which was refused.
+    """
 
     tries: int
     elapsed: float
     unknown: bool
+    halved: bool = False
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether its requests may have been processed already."""
+        return self.unknown or self.halved
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,8 @@ def decide(answer: Answer, invocation: Invocation, history: History, budget: Bud
             return _refused(reason, invocation, history)
         case Rejected(reason):
             return Left(_unsent(invocation, history), reason, stop=True)
+        case Unknown(reason, stop=True):
+            return Left((), reason, stop=True)
         case Unknown(reason, retry_after) | NotProcessed(reason, retry_after):
             wait = max(retry_after, backoff(history.tries, jitter))
             if history.tries >= budget.tries or history.elapsed + wait >= budget.seconds:
@@ -96,7 +108,7 @@ def _ids(invocation: Invocation) -> tuple[str, ...]:
 
 
 def _accepted(failed: frozenset[str], invocation: Invocation, history: History) -> tuple[Outcome, ...]:
-    bad, good, resent = (Result.FAILED, NO_REASON), (Result.SUCCEEDED, ""), history.unknown
+    bad, good, resent = (Result.FAILED, NO_REASON), (Result.SUCCEEDED, ""), history.in_doubt
     return tuple([Outcome(each, *(bad if each in failed else good), resent) for each in _ids(invocation)])
 
 
@@ -108,10 +120,10 @@ def _refused(reason: str, invocation: Invocation, history: History) -> Decision:
     if invocation.requests[0].kind is Kind.TOLERANT:
         # Its failure is as good as success only where the API looked at it; what stands behind it must wait.
         return Left(_unsent(invocation, history), reason)
-    return Settled(tuple(Outcome(requestid, Result.FAILED, reason) for requestid in _ids(invocation)))
+    return Settled(tuple(Outcome(each, Result.FAILED, reason, history.halved) for each in _ids(invocation)))
 
 
 def _unsent(invocation: Invocation, history: History) -> tuple[Outcome, ...]:
-    if history.unknown:
+    if history.in_doubt:
         return ()
     return tuple(Outcome(requestid, Result.UNSENT) for requestid in _ids(invocation))

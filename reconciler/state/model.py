@@ -98,8 +98,9 @@ class Failed(NamedTuple):
     """A request that the API answered as failed.
 
     `attempts` counts the consecutive failures of this action for the address; `earlier` holds up to ten
-    requestids before this one, oldest first. `resent`: it failed only when sent again after an unknown outcome,
-    so the first copy may have been processed (how duplicates of processed requests are answered is assumed).
+    requestids before this one, oldest first. `resent`: it failed only when sent again, after an unknown outcome or
+    in a larger body that was refused, so the first copy may have been processed (how duplicates of processed requests
+    are answered is assumed).
     """
 
     address: str
@@ -117,7 +118,7 @@ class Failed(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one request. `resent`: an earlier attempt of it had an unknown outcome."""
+    """What became of one request. `resent`: an earlier attempt of it may have been processed."""
 
     requestid: str
     result: Result

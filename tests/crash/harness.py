@@ -407,10 +407,10 @@ class Bench:
         told = {requestid for call in calls if call.status is not None for requestid in call.requestids}
         if lost := arrived - told - state.pending.keys():
             yield f"sent, and in the state as nothing: {sorted(lost)}"
-        doubted = {requestid for call in calls if call.status is None for requestid in call.requestids}
+        doubted = {rid for call in calls if call.status is None or call.processed for rid in call.requestids}
         for requestid, link in state.pending.items():
             if requestid in doubted and not link.unknown:
-                yield f"sent without an answer, and marked unsent: {link.address} ({link.kind})"
+                yield f"processed or not answered, and marked unsent: {link.address} ({link.kind})"
         yield from _out_of_order(state, arrived)
         if _saves_outcomes(run.events):
             heard = [call for call in calls if call.n > unheard and call.status == 200 and not call.fault]

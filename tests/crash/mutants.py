@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 from uuid import uuid4
 
-from reconciler.delivery import executor, intent, retry, throttle
+from reconciler.delivery import answers, client, executor, intent, retry, throttle
 from reconciler.planning import unknown_outcomes
 from reconciler.planning.plan import Step
 from reconciler.state import codec, model, transitions
@@ -142,6 +142,39 @@ def unknown_marked_unsent() -> None:
     """Mark as unsent what can't be settled, though an earlier try may have been processed."""
     real = retry._unsent
     _set(retry, "_unsent", lambda invocation, history: real(invocation, replace(history, unknown=False)))
+
+
+@mutant
+def half_taken_as_unsent() -> None:
+    """Mark a half as unsent that can't be settled, though the body it was in may have been processed."""
+    real = retry._unsent
+    _set(retry, "_unsent", lambda invocation, history: real(invocation, replace(history, halved=False)))
+
+
+@mutant
+def refused_half_is_definite() -> None:
+    """Take a request that is refused alone, after a larger body with it was, as certainly not processed."""
+    real = retry._refused
+
+    def refused(reason: str, invocation: Any, history: retry.History) -> retry.Decision:
+        return real(reason, invocation, replace(history, halved=False))
+
+    _set(retry, "_refused", refused)
+
+
+@mutant
+def gateway_s_answer_is_a_rejection() -> None:
+    """Take a 404 as the API's word that nothing was processed."""
+    real = answers.read_answer
+
+    def read_answer(status: int, *arguments: Any) -> answers.Answer:
+        match real(status, *arguments):
+            case answers.Unknown(reason, stop=True):
+                return answers.Rejected(reason)
+            case answer:
+                return answer
+
+    _set(client, "read_answer", read_answer)
 
 
 @mutant

@@ -62,8 +62,31 @@ class Fault(Enum):
     CALL_LATE = auto()
     THROTTLED = auto()
     REFUSED = auto()
+    REFUSED_IN_PART = auto()
+    REFUSED_IN_PART_AND_INTERRUPTED = auto()
     REJECTED = auto()
+    STOPPED = auto()
+    STOPPED_THOUGH_PROCESSED = auto()
     INTERRUPTED = auto()
+
+
+ANSWERS: Final[Mapping[Fault, Answer]] = {
+    Fault.ANSWER_LOST: Unknown("the answer was lost"),
+    Fault.CALL_LOST: Unknown("the call was lost"),
+    Fault.CALL_LATE: Unknown("the call is late"),
+    Fault.THROTTLED: NotProcessed("throttled", throttled=True),
+    Fault.REFUSED: Refused("refused"),
+    Fault.REFUSED_IN_PART: Refused("refused"),
+    Fault.REFUSED_IN_PART_AND_INTERRUPTED: Refused("refused"),
+    Fault.REJECTED: Rejected("rejected"),
+    Fault.STOPPED: Unknown("not found", stop=True),
+    Fault.STOPPED_THOUGH_PROCESSED: Unknown("not found", stop=True),
+}
+"""What is answered where it isn't what became of the requests."""
+UNHEARD: Final = (Fault.ANSWER_LOST, Fault.STOPPED_THOUGH_PROCESSED)
+IN_PART: Final = (Fault.REFUSED_IN_PART, Fault.REFUSED_IN_PART_AND_INTERRUPTED)
+INTERRUPTIONS: Final = (Fault.INTERRUPTED, Fault.REFUSED_IN_PART_AND_INTERRUPTED)
+REFUSALS: Final = (Fault.REFUSED, *IN_PART)
 
 
 class CrashPoint(Enum):
@@ -282,35 +305,29 @@ class Network:
         return answer
 
     def _call(self, invocation: Invocation, call: Call) -> Answer:
-        match self._possible(call.fault, invocation):
-            case Fault.NONE:
-                answer: Answer = Accepted(self.api.process(invocation, call.failing))
-            case Fault.INTERRUPTED:
-                self.brake.interrupt()
-                answer = Accepted(self.api.process(invocation, call.failing))
-            case Fault.ANSWER_LOST:
-                # As in `World.run`: nobody could ever tell that a request failed.
-                hidden = self.api.duplicates is Duplicates.NEVER_FAILED
-                self.api.process(invocation, frozenset() if hidden else call.failing)
-                answer = Unknown("the answer was lost")
-            case Fault.CALL_LATE:
-                self.api.late.append(invocation)
-                answer = Unknown("the call is late")
-            case Fault.CALL_LOST:
-                answer = Unknown("the call was lost")
-            case Fault.THROTTLED:
-                answer = NotProcessed("throttled", throttled=True)
-            case Fault.REFUSED:
-                answer = Refused("refused")
-            case Fault.REJECTED:
-                answer = Rejected("rejected")
-        return answer
+        fault = self._possible(call.fault, invocation)
+        if fault in INTERRUPTIONS:
+            self.brake.interrupt()
+        if fault is Fault.CALL_LATE:
+            self.api.late.append(invocation)
+        elif fault in UNHEARD:
+            self._process_unheard(invocation, call)
+        elif fault in IN_PART:
+            self._process_unheard(Invocation.of(invocation.provider, invocation.requests[::2]), call)
+        return ANSWERS[fault] if fault in ANSWERS else Accepted(self.api.process(invocation, call.failing))
+
+    def _process_unheard(self, invocation: Invocation, call: Call) -> None:
+        # As in `World.run`: nobody could ever tell that a request failed.
+        hidden = self.api.duplicates is Duplicates.NEVER_FAILED
+        self.api.process(invocation, frozenset() if hidden else call.failing)
 
     def _possible(self, fault: Fault, invocation: Invocation) -> Fault:
-        lone = invocation.requests[0] if len(invocation.requests) == 1 else None
-        if fault is Fault.REFUSED and lone and lone.kind is Kind.RELEASE and not self.api.may_refuse(lone.address):
-            return Fault.NONE
-        return fault
+        if fault not in REFUSALS or len(invocation.requests) > 1:
+            return fault
+        (lone,) = invocation.requests
+        # What is refused alone has not been processed.
+        refused = lone.kind is not Kind.RELEASE or self.api.may_refuse(lone.address)
+        return Fault.REFUSED if refused else Fault.NONE
 
 
 class Clock:
@@ -434,7 +451,7 @@ class World:
             calls = tuple(replace(call, failing=frozenset()) for call in calls)
         if self.frozen:
             # A request that the API took once is not refused as a body it can't read.
-            calls = tuple(call for call in calls if call.fault is not Fault.REFUSED)
+            calls = tuple(call for call in calls if call.fault not in REFUSALS)
         network = Network(self.api, self.disk, machine, brake, iter(calls))
         shell = Shell(self.disk, network, self.clock, Silent(), brake, random.Random(1))  # noqa: S311
         intent = intend(wanted, self.declared, state, stamp(self.clock.now()), TARGET)
@@ -458,7 +475,7 @@ class World:
         Not after a definite failure, nor where duplicates fail; and a person who is asked what became of a request
         can't know which run sent it, so nothing is held after a loss.
         """
-        refused = any(call.failing or call.fault is Fault.REFUSED for call in calls)
+        refused = any(call.failing or call.fault in REFUSALS for call in calls)
         return not (refused or self.policy.hold_unknown or self.api.duplicates is Duplicates.ALWAYS_FAILED)
 
     def mistaken(self) -> list[str]:
@@ -568,8 +585,17 @@ INTERRUPTED_AMID_A_RESEND: Final = [
 ]
 
 
+def dispatched_amid(*faults: Fault) -> list[Step]:
+    """Return the story of two dispatches in one body, whose calls end so; then both declarations change."""
+    return [Declare("A", 0), Declare("B", 0), Run(tuple(map(Call, faults))), Declare("A", 1), Declare("B", 1)]
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(INTERRUPTED_AMID_A_RESEND, Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
+@example(dispatched_amid(Fault.REFUSED_IN_PART), Duplicates.ALWAYS_FAILED, POLICY, 1)
+@example(dispatched_amid(Fault.REFUSED_IN_PART, Fault.REJECTED), Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
+@example(dispatched_amid(Fault.REFUSED_IN_PART, *[Fault.REFUSED] * 2), Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
+@example(dispatched_amid(Fault.REFUSED_IN_PART_AND_INTERRUPTED), Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
 @given(steps=STEPS, duplicates=st.sampled_from(Duplicates), policy=POLICIES, tries=st.sampled_from([1, 1, 2]))
 def test_nothing_is_lost_or_doubled(steps: list[Step], duplicates: Duplicates, policy: Policy, tries: int) -> None:
     """Whatever fails and wherever it stops, nothing is doubled or forgotten, and calm runs reach what is declared."""

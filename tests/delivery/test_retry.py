@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -31,6 +32,7 @@ TWO: Final = Invocation.of("Crm", (request("r1", interaction("A")), request("r2"
 LONE_RELEASE: Final = Invocation.of("Crm", (request("r1", interaction("A"), Kind.RELEASE),))
 LONE_TOLERANT: Final = Invocation.of("Crm", (request("r1", interaction("A"), Kind.TOLERANT),))
 NEW, ONCE_UNKNOWN = History(1, 0, unknown=False), History(1, 0, unknown=True)
+HALVED, HALVED_UNKNOWN = History(1, 0, unknown=False, halved=True), History(1, 0, unknown=True, halved=True)
 SPENT, SPENT_UNKNOWN = History(5, 60, unknown=False), History(5, 60, unknown=True)
 BUDGET: Final = Budget()
 UNSENT: Final = (Outcome("r1", Result.UNSENT), Outcome("r2", Result.UNSENT))
@@ -114,7 +116,36 @@ TABLE: Final[list[tuple[str, Answer, Invocation, History, Decision]]] = [
         NEW,
         Left((Outcome("r1", Result.UNSENT),), "400: no"),
     ),
+    (
+        "a refused tolerant release of a larger body that was refused may have been looked at",
+        Refused("400: no"),
+        LONE_TOLERANT,
+        HALVED,
+        Left((), "400: no"),
+    ),
+    (
+        "a single refused request of a larger body that was refused has failed, and its retry may meet what it opened",
+        Refused("400: no"),
+        ONE,
+        HALVED,
+        Settled((Outcome("r1", Result.FAILED, "400: no", resent=True),)),
+    ),
+    (
+        "a single refused request of a larger body stays pending if it was unknown once",
+        Refused("400: no"),
+        ONE,
+        HALVED_UNKNOWN,
+        Left((), "400: no"),
+    ),
+    (
+        "a valid 200 settles a half, and says that it was resent",
+        Accepted(frozenset({"r2"})),
+        TWO,
+        HALVED,
+        Settled((Outcome("r1", Result.SUCCEEDED, resent=True), Outcome("r2", Result.FAILED, NO_REASON, resent=True))),
+    ),
     ("a rejection stops everything", Rejected("403"), TWO, NEW, Left(UNSENT, "403", stop=True)),
+    ("an unknown outcome may be a reason to stop", Unknown("404", stop=True), TWO, NEW, Left((), "404", stop=True)),
     (
         "a rejection proves nothing about what was unknown once",
         Rejected("403"),
@@ -135,26 +166,31 @@ def test_decision(answer: Answer, invocation: Invocation, history: History, deci
 
 ANSWERS = st.one_of(
     st.just(Accepted(frozenset({"r1"}))),
-    st.builds(Unknown, st.just("x"), st.floats(0, 200)),
+    st.builds(Unknown, st.just("x"), st.floats(0, 200), st.booleans()),
     st.builds(NotProcessed, st.just("x"), st.floats(0, 200), st.booleans()),
     st.just(Refused("x")),
     st.just(Rejected("x")),
 )
-HISTORIES = st.builds(History, st.integers(1, 9), st.floats(0, 300), unknown=st.just(value=True))
+HISTORIES = st.builds(History, st.integers(1, 9), st.floats(0, 300), unknown=st.booleans(), halved=st.booleans())
 INVOCATIONS = st.sampled_from([ONE, TWO, LONE_RELEASE, LONE_TOLERANT])
 
 
 @given(ANSWERS, INVOCATIONS, HISTORIES, st.floats(0, 1, exclude_max=True))
-def test_once_unknown_only_a_valid_200_settles(
+def test_what_may_have_been_processed_is_never_forgotten(
     answer: Answer, invocation: Invocation, history: History, jitter: float
 ) -> None:
-    """After an unknown outcome no other answer gives any outcome at all, not even that nothing was sent."""
+    """No answer makes of it that it was not sent; only a valid 200, or its own refusal after a larger body's, settles.
+
+    Whatever it is settled by, it counts as sent again.
+    """
+    history = history if history.in_doubt or not isinstance(answer, Unknown) else replace(history, unknown=True)
     match decide(answer, invocation, history, BUDGET, jitter):
         case Settled(outcomes):
-            assert isinstance(answer, Accepted)
-            assert all(outcome.resent for outcome in outcomes)
+            assert isinstance(answer, Accepted) or not history.unknown
+            assert isinstance(answer, Accepted) or len(invocation.requests) == 1
+            assert all(outcome.resent is history.in_doubt for outcome in outcomes)
         case Left(outcomes):
-            assert outcomes == ()
+            assert bool(outcomes) is not history.in_doubt
 
 
 @given(ANSWERS, INVOCATIONS, HISTORIES, st.floats(0, 1, exclude_max=True))

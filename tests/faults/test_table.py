@@ -31,7 +31,6 @@ REFUSED_STATUSES = [400, 413, 417]
 STOPPING_STATUSES = [300, 301, 302, 303, 304, 307, 308, 399]
 STOPPING_STATUSES += [
     402,
-    403,
     404,
     405,
     406,
@@ -68,6 +67,7 @@ UNKNOWN = [
     "late-copy",
     "late-copy how=close",
 ]
+THREE = FOUR.replace("  - {once: O, route: Once}\n", "")
 SLOW = ["hang", "hang processed=yes", "late=9", "late=9 processed=no", "slow-body=9"]
 IMPATIENT = {"timeout": "0.4"}
 """A timeout that is short for a test, and long enough for a busy machine to answer in."""
@@ -184,13 +184,13 @@ def test_halves_that_are_taken_are_done(place: Workplace, server: SandboxServer,
 @pytest.mark.parametrize("status", REFUSED_STATUSES)
 def test_everything_refused_is_everything_failed(place: Workplace, server: SandboxServer, status: int) -> None:
     """Where each request by itself is refused, each has failed, under a requestid that isn't used again."""
-    place.declare(FOUR)
+    place.declare(THREE)
     server.faults.add(f"status={status} times=always")
     assert apply(place).code == 4
-    assert failures(place).keys() == NAMES
+    assert failures(place).keys() == NAMES - {"once:O"}
     used = {requestid for call in invokes(server) for requestid in call.requestids}
     already = len(invokes(server))
-    check_recovers(place, server)
+    check_recovers(place, server, NAMES - {"once:O"})
     assert used.isdisjoint(requestid for call in invokes(server)[already:] for requestid in call.requestids)
 
 
@@ -221,17 +221,34 @@ def test_a_failed_one_among_halves(place: Workplace, server: SandboxServer) -> N
 # -- stop --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", STOPPING_STATUSES)
-def test_a_refusal_to_work_with_us_stops(place: Workplace, server: SandboxServer, status: int) -> None:
-    """403, 404, other 4xx and 3xx end the run: one call, everything unsent, nothing failed, exit 1 with the message."""
+def test_a_refusal_to_work_with_us_stops(place: Workplace, server: SandboxServer) -> None:
+    """A 403 ends the run: one call, everything unsent, nothing failed, exit 1 with the message."""
     place.declare(many(30))
-    server.faults.add(f"status={status} message='Not you' times=always")
+    server.faults.add("status=403 message='Not you' times=always")
+    ran = place.run("apply", "--auto-approve", env=SPREAD)
+    assert ran.code == 1, ran.out
+    assert "Problem: the API answered 403: Not you" in ran.out
+    assert (len(invokes(server)), len(pending(place, unsent=True))) == (1, 30)
+    assert (pending(place, unsent=False), failures(place), server.emulator.open) == (set(), {}, {})
+    check_recovers(place, server, frozenset(f"id-{number:03}" for number in range(30)))
+
+
+@pytest.mark.parametrize("fault", ["status", "status-after"])
+@pytest.mark.parametrize("status", STOPPING_STATUSES)
+def test_a_gateway_s_answer_stops_and_proves_nothing(
+    place: Workplace, server: SandboxServer, status: int, fault: str
+) -> None:
+    """404, other 4xx and 3xx end the run, exit 1 with the message: what was answered so is unknown, the rest unsent."""
+    place.declare(many(30))
+    server.faults.add(f"{fault}={status} message='Not here' times=always")
     ran = place.run("apply", "--auto-approve", env=SPREAD)
     assert ran.code == 1, ran.out
     assert f"Problem: the API answered {status}" in ran.out
-    assert status == 304 or "Not you" in ran.out
-    assert (len(invokes(server)), len(pending(place, unsent=True))) == (1, 30)
-    assert (pending(place, unsent=False), failures(place), server.emulator.open) == (set(), {}, {})
+    assert status == 304 or "Not here" in ran.out
+    (call,) = invokes(server)
+    sent = {request.externalid for request in call.requests}
+    assert (pending(place, unsent=False), failures(place), opened(place)) == (sent, {}, {})
+    assert len(pending(place, unsent=True)) == 30 - len(sent) > 0
     check_recovers(place, server, frozenset(f"id-{number:03}" for number in range(30)))
 
 
@@ -261,7 +278,93 @@ def test_a_redirect_is_never_followed(place: Workplace, server: SandboxServer, l
         assert elsewhere.calls == []
     assert ran.code == 1, ran.out
     assert "the API answered 302" in ran.out
-    assert (len(server.calls), pending(place, unsent=True)) == (2 if path == "invoke" else 1, NAMES)
+    assert (len(server.calls), pending(place, unsent=path == "token")) == (2 if path == "invoke" else 1, NAMES)
+    check_recovers(place, server)
+
+
+# -- what may have been processed, though it was refused ---------------------------------------------------------------
+
+REFUSED_THOUGH_PROCESSED = [f"status-after={status}" for status in REFUSED_STATUSES]
+STOPPED_THOUGH_PROCESSED = [f"status-after={status}" for status in (302, 303, 304, 404, 409, 422)]
+AT_LAST = {
+    "status=400": 4,
+    "status=413": 4,
+    "status=429": 7,
+    "status=401": 1,
+    "status=403": 1,
+    "status=404": 1,
+    "drop=before": 7,
+    "redirect=http://127.0.0.1:9/": 1,
+}
+"""What the halves of a refused body end with, and the exit code of a run in which they do."""
+
+
+@pytest.mark.parametrize("at_last", AT_LAST)
+@pytest.mark.parametrize("refused", REFUSED_THOUGH_PROCESSED)
+@pytest.mark.parametrize("edited", [THREE, THREE.replace("route: R", "route: S"), "interactions: []\n"])
+def test_the_members_of_a_refused_body_may_be_open(
+    place: Workplace, server: SandboxServer, refused: str, at_last: str, edited: str
+) -> None:
+    """However the halves of a body end that was refused, nothing is taken as not processed, whatever is declared next.
+
+    What is refused alone has failed, with the API's words, and is released before it is dispatched again.
+    """
+    place.declare(THREE)
+    server.faults.add(refused, f"{at_last} times=always")
+    assert apply(place).code == AT_LAST[at_last]
+    assert pending(place, unsent=True) == set()
+    assert failures(place).keys() | pending(place, unsent=False) == NAMES - {"once:O"}
+    assert all(failure["resent"] for failure in place.state["failed"].values())
+    server.faults.clear()
+    place.declare(edited)
+    ran = place.run("apply", "--auto-approve", "--allow-empty")
+    assert ran.code == 0, ran.out
+    check_done(place, server, NAMES - {"once:O"} if edited.startswith("provider") else frozenset())
+
+
+@pytest.mark.parametrize("answer", STOPPED_THOUGH_PROCESSED)
+@pytest.mark.parametrize("edited", [THREE, THREE.replace("route: R", "route: S"), "interactions: []\n"])
+def test_what_a_gateway_answered_may_be_open(place: Workplace, server: SandboxServer, answer: str, edited: str) -> None:
+    """What was processed and answered by somebody else is settled or burnt by the next run, and never doubled."""
+    place.declare(THREE)
+    server.faults.add(answer)
+    assert apply(place).code == 1
+    place.declare(edited)
+    ran = place.run("apply", "--auto-approve", "--allow-empty")
+    assert ran.code == 0, ran.out
+    check_done(place, server, NAMES - {"once:O"} if edited.startswith("provider") else frozenset())
+
+
+@pytest.mark.parametrize("refused", REFUSED_THOUGH_PROCESSED)
+def test_a_release_refused_in_a_larger_body_may_be_done(place: Workplace, server: SandboxServer, refused: str) -> None:
+    """A release that is refused alone after its larger body was has failed; it is tried again before the dispatch."""
+    place.declare(THREE)
+    assert apply(place).code == 0
+    place.declare(THREE.replace("route: R", "route: S"))
+    server.faults.add(f"{refused} action=release", "status=400 action=release times=always")
+    assert apply(place).code == 4
+    assert failures(place).keys() == NAMES - {"once:O"}
+    assert opened(place).keys() == NAMES - {"once:O"}
+    server.faults.clear()
+    for code in (4, 4, 0):  # they are closed already, and taken as gone after release_attempts failures
+        assert apply(place).code == code
+    check_done(place, server, NAMES - {"once:O"})
+
+
+@pytest.mark.parametrize("refused", [*REFUSED_THOUGH_PROCESSED, "status=400"])
+def test_a_once_refused_in_a_larger_body_is_held(place: Workplace, server: SandboxServer, refused: str) -> None:
+    """A `once` that is refused alone after its larger body was can't be released first: it waits for a person."""
+    place.declare(FOUR)
+    server.faults.add(refused, "status=400 message='skill unknown' route=Once times=always")
+    ran = apply(place)
+    assert ran.code == 7, ran.out
+    assert (pending(place, unsent=False), opened(place).keys()) == ({"once:O"}, NAMES - {"once:O"})
+    assert "the API answered 400: skill unknown" in ran.out
+    assert "state resolve --as not-applied once:O" in ran.out
+    server.faults.clear()
+    assert apply(place).code == 7
+    answer = "not-applied" if refused == "status=400" else "applied"
+    assert place.run("state", "resolve", "once:O", "--as", answer).code == 0
     check_recovers(place, server)
 
 
