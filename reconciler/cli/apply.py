@@ -14,14 +14,12 @@ from pathlib import Path
 
 from reconciler.cli.console import Console, ProgressLine
 from reconciler.cli.output import append_summary, markdown, summary_wanted, text
-from reconciler.cli.plan import revealed
+from reconciler.cli.review import review
 from reconciler.cli.show import read_plan
 from reconciler.cli.signals import hang_up_as_interrupt, interruptible
 from reconciler.cli.workspace import (
     Workspace,
-    approvals,
     check_target,
-    declarations_or_none,
     named,
     new_state,
     no_state_refusal,
@@ -42,9 +40,8 @@ from reconciler.errors import (
     StateMissing,
     UsageError,
 )
-from reconciler.planning.guards import Refusal, refusals
+from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Plan
-from reconciler.planning.planner import plan as make_plan
 from reconciler.planning.saved_plan import SavedPlan, differences, fingerprint
 from reconciler.render.annotations import refusal_annotations
 from reconciler.render.report import report_text
@@ -79,13 +76,10 @@ def _run_locked(
 ) -> ExitCode:
     store = StateFile(workspace.state_path)
     found, no_state = _read_or_create(workspace, store, options, console)
-    declarations, no_path = declarations_or_none(workspace, console, reveal=options.show_sensitive)
-    now = datetime.now(UTC)
-    plan = make_plan(declarations.interactions, found.state, workspace.settings.keys.policy, now, workspace.target)
-    approved = approvals(options, saved.approvals if saved else None)
-    refused = (*no_state, *no_path, *refusals(plan, workspace.settings.keys.limits, approved))
-    shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
-    console.out(text(shown, console, revealed(plan, declarations, options, console)))
+    stored = saved.approvals if saved else None
+    reviewed = review(workspace, found.state, options, console, standing=no_state, stored=stored)
+    shown, plan, refused = reviewed.shown, reviewed.plan, reviewed.shown.refusals
+    console.out(text(shown, console, reviewed.values))
     console.commands(refusal_annotations(refused))
     if saved:
         _require_same_plan(saved.plan, plan, workspace.settings.environment, console)
@@ -97,9 +91,9 @@ def _run_locked(
         return ExitCode.UNKNOWN if plan.held else ExitCode.DONE
     if plan.changed and not (saved or _approved(options, console)):
         raise ReconcilerError("declined; nothing was sent.")
-    desired = {interaction.address: interaction for interaction in declarations.interactions}
     store.back_up()
-    return _carry_out(intend(plan, desired, found.state, stamp(now), workspace.target), plan, store, workspace, console)
+    intent = intend(plan, reviewed.desired, found.state, stamp(reviewed.at), workspace.target)
+    return _carry_out(intent, plan, store, workspace, console)
 
 
 def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspace, console: Console) -> ExitCode:

@@ -15,8 +15,8 @@ from reconciler.config.layers import Settings, configure
 from reconciler.config.urls import REGIONS
 from reconciler.declarations import loader
 from reconciler.declarations.loader import Declarations
-from reconciler.errors import ConfigError, DeclarationError, TargetMismatch
-from reconciler.planning.guards import Approvals, Refusal
+from reconciler.errors import ConfigError, TargetMismatch
+from reconciler.planning.guards import Refusal
 from reconciler.state.model import State, Target
 from reconciler.state.stores import local
 from reconciler.state.stores.local import StateFile
@@ -94,22 +94,6 @@ def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = 
     return declarations
 
 
-def declarations_or_none(
-    workspace: Workspace, console: Console, *, reveal: bool = False
-) -> tuple[Declarations, tuple[Refusal, ...]]:
-    """Return what is declared; where the declarations' path itself is missing, nothing and the guard against that."""
-    try:
-        return read_declarations(workspace, console, reveal=reveal), ()
-    except DeclarationError as error:
-        if any(problem.code != "missing-path" for problem in error.problems):
-            raise
-        hint = "Correct the path (interactions), or make the folder if nothing is to be declared."
-        missing = tuple(
-            Refusal(problem.code, f"{problem.file}: {problem.message}", hint=hint) for problem in error.problems
-        )
-        return Declarations(()), missing
-
-
 def read_state(workspace: Workspace) -> State:
     """Return the state of this target, with a left-over journal folded in; raises StateMissing."""
     state = local.read(workspace.state_path).state
@@ -149,13 +133,3 @@ def check_target(state: State, workspace: Workspace) -> None:
 def named(target: Target) -> str:
     """Return an API and account as a person would say it."""
     return target.base_url + (f" (account {target.account})" if target.account else "")
-
-
-def approvals(options: argparse.Namespace, stored: Approvals | None = None) -> Approvals:
-    """Return what was approved on the command line, and else what a saved plan carries."""
-    stored = stored or Approvals()
-    return Approvals(
-        stored.releases if options.allow_releases is None else options.allow_releases,
-        stored.dispatches if options.allow_dispatches is None else options.allow_dispatches,
-        stored.empty or options.allow_empty,
-    )

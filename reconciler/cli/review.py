@@ -1,0 +1,99 @@
+"""What `plan` and `apply` share: what is declared, compared with the state, and the guards that stand against it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reconciler.cli.console import Console
+from reconciler.cli.workspace import Workspace, read_declarations
+from reconciler.declarations.loader import Declarations
+from reconciler.errors import DeclarationError
+from reconciler.interaction import Interaction
+from reconciler.planning.diff import linked_values
+from reconciler.planning.guards import Approvals, Refusal, refusals
+from reconciler.planning.plan import Plan
+from reconciler.planning.planner import plan as make_plan
+from reconciler.planning.saved_plan import SavedPlan
+from reconciler.state.model import State
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A plan with all that it was made of; `values` are the sensitive ones to show, by address and field."""
+
+    shown: SavedPlan
+    state: State
+    declarations: Declarations
+    at: datetime
+    values: dict[str, dict[str, str]]
+
+    @property
+    def plan(self) -> Plan:
+        """What an apply would do."""
+        return self.shown.plan
+
+    @property
+    def desired(self) -> dict[str, Interaction]:
+        """What is declared, by address."""
+        return {interaction.address: interaction for interaction in self.declarations.interactions}
+
+
+def review(  # noqa: PLR0913  # each is independent, and named by its callers
+    workspace: Workspace,
+    state: State,
+    options: argparse.Namespace,
+    console: Console,
+    *,
+    standing: tuple[Refusal, ...] = (),
+    stored: Approvals | None = None,
+    ended: Callable[[str], None] = lambda _stage: None,
+) -> Review:
+    """Read what is declared and compare it with the state.
+
+    `standing` are guards that stand already, `stored` the approvals of a saved plan; `ended` is told of each stage.
+    """
+    declarations, no_path = _declarations(workspace, console, reveal=options.show_sensitive)
+    ended("read the declarations")
+    keys, at = workspace.settings.keys, datetime.now(UTC)
+    plan = make_plan(declarations.interactions, state, keys.policy, at, workspace.target)
+    approved = _approvals(options, stored or Approvals())
+    refused = (*standing, *no_path, *refusals(plan, keys.limits, approved))
+    shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
+    ended("compare")
+    reveal = options.show_sensitive and console.terminal
+    return Review(shown, state, declarations, at, _revealed(plan, declarations) if reveal else {})
+
+
+def _declarations(workspace: Workspace, console: Console, *, reveal: bool) -> tuple[Declarations, tuple[Refusal, ...]]:
+    """Return what is declared; where the declarations' path itself is missing, nothing and the guard against that."""
+    try:
+        return read_declarations(workspace, console, reveal=reveal), ()
+    except DeclarationError as error:
+        if any(problem.code != "missing-path" for problem in error.problems):
+            raise
+        hint = "Correct the path (interactions), or make the folder if nothing is to be declared."
+        missing = tuple(
+            Refusal(problem.code, f"{problem.file}: {problem.message}", hint=hint) for problem in error.problems
+        )
+        return Declarations(()), missing
+
+
+def _approvals(options: argparse.Namespace, stored: Approvals) -> Approvals:
+    """Return what was approved on the command line, and else what a saved plan carries."""
+    return Approvals(
+        stored.releases if options.allow_releases is None else options.allow_releases,
+        stored.dispatches if options.allow_dispatches is None else options.allow_dispatches,
+        stored.empty or options.allow_empty,
+    )
+
+
+def _revealed(plan: Plan, declarations: Declarations) -> dict[str, dict[str, str]]:
+    wanted = {change.address for change in plan.changes}
+    return {
+        interaction.address: linked_values(interaction.request)
+        for interaction in declarations.interactions
+        if interaction.address in wanted
+    }
