@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.cli.console import Console, ProgressLine
+from reconciler.cli.destinations import check_outputs
 from reconciler.cli.output import append_summary, markdown, summary_wanted, text
 from reconciler.cli.review import review
 from reconciler.cli.show import read_plan
@@ -20,6 +21,7 @@ from reconciler.cli.signals import hang_up_as_interrupt, interruptible
 from reconciler.cli.workspace import (
     Workspace,
     check_target,
+    kept,
     named,
     new_state,
     no_state_refusal,
@@ -62,7 +64,9 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
         )
     hang_up_as_interrupt()
     workspace = open_workspace(options, console)
-    saved = read_plan(Path(options.directory or ".") / options.plan) if options.plan else None
+    plan_file = Path(options.directory or ".") / options.plan if options.plan else None
+    check_outputs(options, kept(workspace, options) | ({plan_file: "the saved plan"} if plan_file else {}))
+    saved = read_plan(plan_file) if plan_file else None
     if saved:
         _require_same_place(saved.plan, workspace)
     _prepare_folder(workspace, options)

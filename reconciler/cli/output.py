@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Final
 
 from reconciler.cli.console import Console, settings_folder
+from reconciler.cli.destinations import SUMMARY, write_file
 from reconciler.cli.links import links
-from reconciler.errors import ReconcilerError
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.machine import plan_json
 from reconciler.render.text import View, plan_text
@@ -58,31 +58,20 @@ def write_copies(saved: SavedPlan, options: argparse.Namespace, console: Console
 
 def summary_wanted() -> bool:
     """Whether the job that we run in has a summary."""
-    return bool(os.environ.get("GITHUB_STEP_SUMMARY"))
+    return bool(os.environ.get(SUMMARY))
 
 
 def append_summary(said: str, console: Console) -> None:
     """Add to the summary of the job; what can't be added is no reason to fail."""
-    path = Path(os.environ["GITHUB_STEP_SUMMARY"])
+    path = Path(os.environ[SUMMARY])
     data = said.encode() + b"\n"
     try:
-        with path.open("ab") as file:
+        # A pipe is not waited for.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "ab") as file:
             if file.tell() + len(data) <= SUMMARY_LIMIT:
                 file.write(data)
             else:
                 console.warn("the job's summary is full; this run is not in it")
     except OSError as error:
         console.warn(f"{path}: the job's summary can't be written: {error.strerror}")
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file as a whole, the user's alone; a reader never sees half of it."""
-    spare = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        descriptor = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        spare.replace(path)
-    except OSError as error:
-        spare.unlink(missing_ok=True)
-        raise ReconcilerError(f"{path}: it can't be written: {error.strerror}") from error

@@ -6,11 +6,13 @@ import argparse
 from pathlib import Path
 
 from reconciler.cli.console import Console
-from reconciler.cli.output import append_summary, markdown, render, summary_wanted, write_copies, write_file
+from reconciler.cli.destinations import check_outputs, write_file
+from reconciler.cli.output import append_summary, markdown, render, summary_wanted, write_copies
 from reconciler.cli.review import review
 from reconciler.cli.timings import Timings
 from reconciler.cli.workspace import (
     Workspace,
+    kept,
     new_state,
     no_state_refusal,
     open_workspace,
@@ -30,6 +32,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Show what an apply would do, and save it where asked to."""
     timings = Timings(console, wanted=options.timings)
     workspace = open_workspace(options, console)
+    check_outputs(options, kept(workspace, options))
     timings.ended("settings")
     state, no_state = _read_state(workspace, options, console)
     timings.ended("read the state")

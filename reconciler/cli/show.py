@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from reconciler.cli.console import Console
+from reconciler.cli.destinations import check_outputs
 from reconciler.cli.output import render, write_copies
 from reconciler.errors import ExitCode, PlanFileError
 from reconciler.planning import saved_plan
@@ -14,7 +15,9 @@ from reconciler.planning.saved_plan import SavedPlan
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Show a saved plan; needs nothing but the file."""
-    saved = read_plan(Path(options.directory or ".") / options.plan)
+    path = Path(options.directory or ".") / options.plan
+    check_outputs(options, {path: "the saved plan"})
+    saved = read_plan(path)
     console.out(render(saved, options, console))
     write_copies(saved, options, console)
     return ExitCode.DONE

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import uuid4
 
 from reconciler.cli.console import Console
-from reconciler.config.layers import Settings, configure
+from reconciler.config.layers import FILE_NAME, Settings, configure
 from reconciler.config.urls import REGIONS
 from reconciler.declarations import loader
 from reconciler.declarations.loader import Declarations
@@ -50,12 +50,12 @@ class Workspace:
         """The state file, with links followed: it is replaced, and the link must stay."""
         if self.sandbox:
             return self.sandbox_folder / "sandbox.state.json"
-        return self.settings.state.resolve()
+        return Path(os.path.realpath(self.settings.state))  # unlike Path.resolve, also of a link to itself
 
     @property
     def sandbox_folder(self) -> Path:
         """Where the sandbox of this folder keeps what it remembers."""
-        return (self.settings.folder / SANDBOX_FOLDER).resolve()
+        return Path(os.path.realpath(self.settings.folder / SANDBOX_FOLDER))
 
     def shown(self, path: Path) -> str:
         """Return a path as a person would say it: relative where it is below the working folder."""
@@ -78,6 +78,14 @@ def open_workspace(options: argparse.Namespace, console: Console) -> Workspace:
     if options.sandbox:
         console.note("SANDBOX: nothing real is dispatched or released; a sandbox on this machine answers.")
     return Workspace(settings, options.sandbox, os.environ)
+
+
+def kept(workspace: Workspace, options: argparse.Namespace) -> dict[Path, str]:
+    """Return what a run reads or remembers, each with what it is called; no output may go there."""
+    configuration = Path(options.directory or ".") / (options.config or FILE_NAME)
+    settings = workspace.settings
+    read = {configuration: "the configuration", settings.interactions: "the declarations", settings.state: "the state"}
+    return read | local.files(workspace.state_path)
 
 
 def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = False) -> Declarations:

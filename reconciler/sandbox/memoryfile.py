@@ -47,7 +47,7 @@ class MemoryFile:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReconcilerError(
                 f"{self._path}: not a memory of the sandbox ({type(error).__name__}: {error})",
-                hint=f"Remove it and {self._path.name}.log: the sandbox then starts empty.",
+                hint=f"Name another file, or, if this was one, remove it and {self._path.name}.log, to start empty.",
             ) from error
         return memory
 

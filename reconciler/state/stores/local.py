@@ -49,6 +49,13 @@ def backup_path(path: Path) -> Path:
     return path.with_name(path.name + ".backup")
 
 
+def files(path: Path) -> dict[Path, str]:
+    """Return every file that may be written for a state, each with what it is called."""
+    beside = {".journal": "journal", ".backup": "backup", ".lock": "lock", ".new": "next version"}
+    named = {path.with_name(path.name + end): f"the state's {what}" for end, what in beside.items()}
+    return {path: "the state", **named, path.with_name(path.name + ".backup.new"): "the state's next backup"}
+
+
 def read(path: Path) -> Found:
     """Return the state with a left-over journal folded in; writes nothing and needs no lock.
 
