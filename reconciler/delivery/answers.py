@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 import orjson
 
@@ -58,6 +59,12 @@ class Rejected:
     reason: str
 
 
+_TO_CHECK: Final = {
+    401: "; check that the token is valid, and of this region",
+    403: "; check the scope (interactions:write) and the region",
+    404: "; check the base URL",
+}
+
 Answer = Accepted | Unknown | NotProcessed | Refused | Rejected
 
 
@@ -66,7 +73,7 @@ def read_answer(status: int, retry_after: str | None, body: bytes, sent: Collect
     wait = seconds(retry_after, now)
     if status == 200:  # noqa: PLR2004
         return _read_200(body, sent)
-    reason = explain(status, body)
+    reason = explain(status, body) + _TO_CHECK.get(status, "")
     match status:
         case 400 | 413 | 417:
             return Refused(reason)
@@ -103,9 +110,17 @@ def explain(status: int, body: bytes) -> str:
     said = ""
     if isinstance(decoded, dict):
         message = decoded.get("message") or decoded.get("error_description") or decoded.get("error") or ""
-        said = message if isinstance(message, str) else orjson.dumps(message).decode()
+        said = message if isinstance(message, str) else _encoded(message)
     said = " ".join(said.split())
     return f"the API answered {status}: {said}" if said else f"the API answered {status}"
+
+
+def _encoded(message: object) -> str:
+    try:
+        return orjson.dumps(message).decode()
+    except orjson.JSONEncodeError:
+        # It reads values that are nested deeper than it writes.
+        return ""
 
 
 def seconds(retry_after: str | None, now: datetime) -> float:
