@@ -42,7 +42,7 @@ SHELL = {
 }
 """What may touch files, clocks, networks, threads or terminals."""
 ONLY_USER = {
-    "httpx": {"delivery.client", "delivery.connection", "delivery.tokens"},
+    "httpx": {"delivery.connection"},
     "ruamel": {"yamlfile.reader"},
     "yaml": {"yamlfile.reader"},
     "pydantic": {"declarations.schema", "config"},

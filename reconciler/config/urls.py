@@ -15,6 +15,7 @@ Region = Literal["emea", "nam", "apac"]
 REGIONS: Final[tuple[str, ...]] = get_args(Region)
 VENDOR_DOMAINS: Final = ("newvoicemedia.com", "vonage.com")
 _NETLOC: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?", re.IGNORECASE)
+_LOOPBACK: Final = ipaddress.IPv4Network("127.0.0.0/8")
 _PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*")
 
 
@@ -37,14 +38,19 @@ def token_url_of(region: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine, whatever a name server says."""
+    """Whether the URL's host is this machine, whatever a name server says: plain http goes there only, a proxy never.
+
+    `localhost`, 127.0.0.0/8 in four plain numbers, and ::1. What resolvers and libraries read in different ways (127.1,
+    2130706433, 0x7f.0.0.1, 0.0.0.0, ::ffff:127.0.0.1, `localhost.`) is not.
+    """
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return address in _LOOPBACK or address == ipaddress.IPv6Address("::1")
 
 
 def check_url(url: str, *, from_file: bool) -> None:

@@ -1,1 +1,1 @@
-"""A plan to requests to outcomes. May import planning and state; client is the only user of httpx."""
+"""A plan to requests to outcomes. May import planning and state; connection is the only user of httpx."""

@@ -1,7 +1,6 @@
-"""The API over HTTP: the only user of httpx, and the one seam where its exceptions become answers.
+"""The API: its calls and headers, as documented [S] [D], and what their answers prove.
 
-Calls, headers and hosts are the API's documented ones [S] [D]; redirects are never followed, TLS is always verified.
-What is said of a call holds no credentials, whatever the API or the library says.
+What is said of a call holds no credentials, whatever the API or a library says.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Self
 
-import httpx
-
 from reconciler.delivery.answers import Accepted, Answer, read_answer
 from reconciler.delivery.batch import Invocation
-from reconciler.delivery.connection import ConnectionPool, Response, read_exception
+from reconciler.delivery.connection import Connector, Response
 from reconciler.delivery.redaction import hide
 from reconciler.delivery.tokens import Credentials, NoToken, Tokens
 
@@ -41,8 +39,8 @@ class Client:
     ) -> None:
         self._invoke_url = f"{base_url}/interactions/invoke"
         self._credentials = credentials
-        self._tokens = Tokens(token_url, credentials, self._post, monotonic)
-        self._lines = ConnectionPool((base_url, token_url or base_url), timeout)
+        self._connector = Connector([url for url in (self._invoke_url, token_url) if url], timeout)
+        self._tokens = Tokens(token_url, credentials, self._connector.post, monotonic)
 
     def __enter__(self) -> Self:
         return self
@@ -50,7 +48,7 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._lines.close()
+        self._connector.close()
 
     def invoke(self, invocation: Invocation) -> Answer:
         """Send the Invocation, with a new token once if the one used is refused, and return what the answer proves."""
@@ -58,7 +56,7 @@ class Client:
         try:
             token = self._tokens.current()
             answer, status = self._invoke(invocation, token)
-            if status == httpx.codes.UNAUTHORIZED and self._tokens.renewable:
+            if status == HTTPStatus.UNAUTHORIZED and self._tokens.renewable:
                 self._tokens.discard(token)
                 token = self._tokens.current()
                 answer, _ = self._invoke(invocation, token)
@@ -74,15 +72,10 @@ class Client:
 
     def _invoke(self, invocation: Invocation, token: str) -> tuple[Answer, int]:
         headers = {"Authorization": f"Bearer {token}", "Accept": ACCEPT, "Content-Type": "application/json"}
-        try:
-            response = self._post(self._invoke_url, headers, invocation.body)
-        except Exception as error:  # noqa: BLE001  # the seam: whatever it is, it proves this much and no more
-            return read_exception(error), 0
+        response = self._connector.post(self._invoke_url, headers, invocation.body)
+        if not isinstance(response, Response):
+            return response, 0
         answer = read_answer(
             response.status, response.retry_after, response.body, invocation.requestids, datetime.now(UTC)
         )
         return answer, response.status
-
-    def _post(self, url: str, headers: dict[str, str], body: bytes) -> Response:
-        with self._lines.taken() as line:
-            return line.post(url, headers, body)

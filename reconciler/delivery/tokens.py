@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode
 
-import httpx
 import orjson
 
-from reconciler.delivery.answers import Answer, NotProcessed, Rejected, explain, seconds
-from reconciler.delivery.connection import Response, said
+from reconciler.delivery.answers import Answer, NotProcessed, Rejected, Unknown, explain, seconds
+from reconciler.delivery.connection import Response
 
 SCOPE: Final = "interactions:write"
 _EXPIRY_MARGIN: Final = 120.0
@@ -54,7 +55,7 @@ class Tokens:
         self,
         url: str | None,
         credentials: Credentials,
-        post: Callable[[str, dict[str, str], bytes], Response],
+        post: Callable[[str, dict[str, str], bytes], Response | NotProcessed | Unknown],
         monotonic: Callable[[], float],
     ) -> None:
         self._url = url
@@ -94,18 +95,18 @@ class Tokens:
             "scope": SCOPE,
         }
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
-        try:
-            response = self._post(str(self._url), headers, str(httpx.QueryParams(form)).encode())
-        except Exception as error:  # the seam, as in _invoke; nothing was sent to be processed
-            raise NoToken(NotProcessed(f"no token could be fetched: {said(error)}")) from error
+        response = self._post(str(self._url), headers, urlencode(form).encode())
+        if not isinstance(response, Response):
+            # Whatever became of this call, no Invocation was sent.
+            raise NoToken(NotProcessed(f"no token: {response.reason}"))
         return self._read(response)
 
     def _read(self, response: Response) -> tuple[str, float]:
         if response.status in {408, 429} or response.status >= 500:  # noqa: PLR2004
             wait = seconds(response.retry_after, datetime.now(UTC))
-            throttled = response.status == httpx.codes.TOO_MANY_REQUESTS
+            throttled = response.status == HTTPStatus.TOO_MANY_REQUESTS
             raise NoToken(NotProcessed(self._explain(response), wait, throttled=throttled))
-        if response.status != httpx.codes.OK:
+        if response.status != HTTPStatus.OK:
             raise NoToken(Rejected(f"{self._explain(response)}; check the client id and secret, and the region"))
         try:
             answer = orjson.loads(response.body)

@@ -195,16 +195,54 @@ def test_the_client_goes_where_the_check_looked(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "loopback"),
+    "host",
+    ["localhost", "LocalHost", "127.0.0.1", "127.1.2.3", "127.255.255.254", "[::1]", "[0:0::0:1]"],
+)
+def test_this_machine(host: str) -> None:
+    """It is known by its plain addresses, and by the one name that no name server decides: plain http may go there."""
+    for port in ("", ":80", ":8000"):
+        assert is_loopback(f"http://{host}{port}/x")
+        assert allowed(f"http://{host}{port}/x")
+
+
+@pytest.mark.parametrize(
+    "host",
     [
-        ("http://localhost:1", True),
-        ("http://127.255.255.254", True),
-        ("http://[::1]", True),
-        ("http://10.0.0.1", False),
-        ("http://localhost.example", False),
-        ("http://", False),
+        "",
+        "localhost.",
+        "localhost.example",
+        "localhost6",
+        "127.0.0.1.",
+        "127.1",
+        "127.0.1",
+        "127.0.0.01",
+        "127.0.0.1.example",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "0.0.0.0",  # noqa: S104
+        "0",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[::1%25lo]",
+        "[fe80::1]",
+        "128.0.0.1",
+        "10.0.0.1",
     ],
 )
-def test_loopback(url: str, *, loopback: bool) -> None:
-    """This machine is known by its address or by the one name that no name server decides."""
-    assert is_loopback(url) is loopback
+def test_other_spellings_are_not_this_machine(host: str) -> None:
+    """What resolvers, libraries and proxies may read in different ways gets no plain http, whoever asks for it."""
+    for port in ("", ":80", ":8000"):
+        assert not is_loopback(f"http://{host}{port}/x")
+        assert not allowed(f"http://{host}{port}/x", from_file=False)
+
+
+@given(st.lists(st.sampled_from([*PARTS, "127.0.0.1", "localhost", "0"]), max_size=8).map("".join))
+def test_plain_http_goes_to_this_machine_only(url: str) -> None:
+    """Wherever it is written, a URL of plain http that is taken is loopback's, as the HTTP client reads it too."""
+    if allowed(url, from_file=False) and httpx.URL(url).scheme == "http":
+        assert is_loopback(url)
+        assert httpx.URL(url).host in {"localhost", "127.0.0.1", "::1"}

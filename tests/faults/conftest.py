@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
-from tests.faults.harness import QuickClock
+from tests.command import Workplace
+from tests.faults.harness import FOUR, QuickClock
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +18,13 @@ def clock() -> Iterator[QuickClock]:
     clock = QuickClock()
     with mock.patch("reconciler.cli.apply.SystemClock", return_value=clock):
         yield clock
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Workplace:
+    """Return an initialised folder that points nowhere yet."""
+    place = Workplace(tmp_path)
+    assert place.run("init").code == 0
+    (tmp_path / "interactions" / "example.yaml").unlink()
+    place.declare(FOUR)
+    return place

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from tests.api import SandboxServer
@@ -34,6 +37,12 @@ def many(count: int) -> str:
 
 SPREAD = {"RECONCILER_REQUEST_BYTES": "1000", "RECONCILER_PARALLELISM": "1"}
 """Several Invocations, one after the other."""
+
+
+TLS = Path(__file__).parent.parent / "sandbox" / "tls"
+NAMED = Path(__file__).with_name("tls")
+HOST = "api.reconciler.test"
+SHORT = "0.3"
 
 
 @dataclass
@@ -132,3 +141,33 @@ def check_requestids(server: SandboxServer) -> None:
                 known.append(request.content)
                 assert len(known) == 1 or (len(known) == 2 and request.action == "release")
             assert request.content == known[-1]
+
+
+def point_to(place: Workplace, port: int, scheme: str = "http", host: str = "127.0.0.1") -> None:
+    """Let the folder's environment point to a port, with a token that is not fetched."""
+    place.env = {"RECONCILER_BASE_URL": f"{scheme}://{host}:{port}", "RECONCILER_ACCESS_TOKEN": "planted-token"}
+
+
+def check_unsent(place: Workplace, ran: Ran, said: str) -> None:
+    """Check that a run ended with everything certainly unsent, exit 1, and said why."""
+    assert ran.code == 1, ran.out + ran.err
+    assert said in ran.out
+    assert (pending(place, unsent=True), pending(place, unsent=False), failures(place)) == (NAMES, set(), {})
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def unresolved(host: str, *_: object, **__: object) -> None:
+    """Stand in for a name server that doesn't know the host."""
+    raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: {host}")
+
+
+def certified(folder: Path) -> ssl.SSLContext:
+    """Return what a server needs to speak TLS with the certificate of a folder."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context

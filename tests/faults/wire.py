@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -18,8 +19,9 @@ class Script:
     `port` 0 takes a free one. All connections end with the block.
     """
 
-    def __init__(self, talk: Talk, port: int = 0) -> None:
+    def __init__(self, talk: Talk, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._talk = talk
+        self._tls = tls
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", port))
@@ -54,7 +56,11 @@ class Script:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
-            self._talk(connection)
+            if self._tls is None:
+                self._talk(connection)
+            else:
+                with self._tls.wrap_socket(connection, server_side=True) as secured:
+                    self._talk(secured)
 
 
 def shut(connection: socket.socket) -> None:
