@@ -19,6 +19,7 @@ from reconciler.delivery.connection import Response
 
 SCOPE: Final = "interactions:write"
 _EXPIRY_MARGIN: Final = 120.0
+_ASSUMED_LIFETIME: Final = 3600.0  # half of what is documented [D], where the answer doesn't tell
 _TOKEN: Final = re.compile(r"[!-~]+")
 
 
@@ -110,15 +111,27 @@ class Tokens:
             raise NoToken(Rejected(f"{self._explain(response)}; check the client id and secret, and the region"))
         try:
             answer = orjson.loads(response.body)
-            token, lifetime = answer["access_token"], float(answer["expires_in"])
-            if not (isinstance(token, str) and token and math.isfinite(lifetime)):
-                raise ValueError(lifetime)  # noqa: TRY301  # as the other ways in which it is no token
-        except (ValueError, KeyError, TypeError):
-            raise NoToken(Rejected("the token endpoint answered 200 without a token; check token_url")) from None
-        return _checked(token), lifetime
+        except orjson.JSONDecodeError:
+            answer = None
+        token = answer.get("access_token") if isinstance(answer, dict) else None
+        if not (isinstance(token, str) and token):
+            raise NoToken(Rejected("the token endpoint answered 200 without a token; check token_url"))
+        if str(answer.get("token_type") or "bearer").lower() != "bearer":
+            # Whoever doesn't know a token's type must not use it (RFC 6749, 7.1).
+            raise NoToken(Rejected("the token endpoint gave a token of a type other than Bearer; check token_url"))
+        return _checked(token), _lifetime(answer.get("expires_in"))
 
     def _explain(self, response: Response) -> str:
         return f"no token: {explain(response.status, response.body)}"
+
+
+def _lifetime(told: object) -> float:
+    """Return the seconds that a token is good for: RFC 6749 only recommends to tell, and a 401 has the last word."""
+    try:
+        lifetime = float(told)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return _ASSUMED_LIFETIME
+    return lifetime if math.isfinite(lifetime) else _ASSUMED_LIFETIME
 
 
 def _checked(token: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
 from tests.api import SandboxConfig, SandboxServer
-from tests.command import Workplace
+from tests.command import Ran, Workplace
 from tests.conftest import connection
 from tests.faults.harness import (
     FOUR,
@@ -109,45 +110,85 @@ def test_an_answer_without_a_token_stops(place: Workplace, server: SandboxServer
     check_recovers(place, server)
 
 
-TOKENS = [
+def answering(place: Path, token: object) -> tuple[Workplace, Ran, list[bytes]]:
+    """Apply against an API whose token endpoint gives this; return what was asked as well."""
+    asked: list[bytes] = []
+
+    def talk(client: socket.socket) -> None:
+        while request := read_request(client):
+            asked.append(request)
+            client.sendall(answer(b"[]" if b"/interactions/invoke" in request else json.dumps(token).encode()))
+
+    folder = Workplace(place)
+    folder.run("init")
+    (place / "interactions" / "example.yaml").unlink()
+    folder.declare(FOUR)
+    with Script(talk) as listening:
+        folder.env = {
+            "RECONCILER_BASE_URL": f"http://127.0.0.1:{listening.port}",
+            "RECONCILER_CLIENT_ID": "tester",
+            "RECONCILER_CLIENT_SECRET": "planted-secret",
+        }
+        return folder, apply(folder), asked
+
+
+NO_TOKENS = [
     {"access_token": None, "expires_in": 7200},
     {"access_token": 17, "expires_in": 7200},
     {"access_token": "", "expires_in": 7200},
     {"access_token": "planted-token\nX: y", "expires_in": 7200},
     {"access_token": "planted-token ", "expires_in": 7200},
     {"access_token": "planted-tøken", "expires_in": 7200},
-    {"access_token": "planted-token"},
-    {"access_token": "planted-token", "expires_in": "soon"},
-    {"access_token": "planted-token", "expires_in": []},
+    {"access_token": "planted-token", "expires_in": 7200, "token_type": "mac"},
+    {"access_token": "planted-token", "expires_in": 7200, "token_type": "Bearer planted"},
+    {"access_token": "planted-token", "expires_in": 7200, "token_type": 1},
+    {"access_token": "planted-token", "expires_in": 7200, "token_type": ["Bearer"]},
+    {"expires_in": 7200, "token_type": "Bearer"},
     ["planted-token"],
     "planted-token",
 ]
 
 
-@pytest.mark.parametrize("token", TOKENS, ids=json.dumps)
+@pytest.mark.parametrize("token", NO_TOKENS, ids=json.dumps)
 def test_what_is_no_token_is_not_used(tmp_path: Path, token: object) -> None:
-    """A token of the wrong type, without a lifetime or that no header can carry is refused, unsent, and not shown."""
-    asked: list[bytes] = []
-
-    def talk(client: socket.socket) -> None:
-        while request := read_request(client):
-            asked.append(request)
-            client.sendall(answer(json.dumps(token).encode()))
-
-    place = Workplace(tmp_path)
-    place.run("init")
-    place.declare(FOUR)
-    with Script(talk) as listening:
-        place.env = {
-            "RECONCILER_BASE_URL": f"http://127.0.0.1:{listening.port}",
-            "RECONCILER_CLIENT_ID": "tester",
-            "RECONCILER_CLIENT_SECRET": "planted-secret",
-        }
-        ran = apply(place)
+    """A token of the wrong kind, or that no header can carry, is refused, unsent, and not shown."""
+    place, ran, asked = answering(tmp_path, token)
     assert ran.code == 1
-    assert "token" in ran.out
+    assert re.search("Problem: .*token", ran.out)
     assert "planted" not in ran.out + ran.err
     assert (len(asked), pending(place, unsent=True)) == (1, NAMES)
+
+
+LIFETIMES: list[object] = [
+    "soon",
+    "7200",
+    "",
+    "nan",
+    "inf",
+    [],
+    {},
+    None,
+    True,
+    7200.5,
+    1e308,
+    10**25,
+    0,
+    -1,
+    -1e300,
+    0.001,
+]
+TOKENS: list[dict[str, object]] = [{}]
+TOKENS += [{"expires_in": lifetime} for lifetime in LIFETIMES]
+TOKENS += [{"expires_in": 7200, "token_type": kind} for kind in ("bearer", "BEARER", "", None)]
+
+
+@pytest.mark.parametrize("more", TOKENS, ids=json.dumps)
+def test_a_token_is_used_whatever_is_told_of_its_lifetime(tmp_path: Path, more: dict[str, object]) -> None:
+    """RFC 6749 only recommends to tell it: a token without one, or with nonsense, is one. It is Bearer unless said."""
+    _, ran, asked = answering(tmp_path, {"access_token": "planted-token", **more})
+    assert ran.code == 0, ran.out
+    assert len(asked) == 2
+    assert b"Authorization: Bearer planted-token" in asked[1]
 
 
 @pytest.mark.parametrize("token", ["planted-token ", " planted-token", "planted token"])
