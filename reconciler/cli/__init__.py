@@ -16,7 +16,7 @@ from typing import Final
 
 from reconciler.cli.arguments import Told, parse
 from reconciler.cli.console import Console
-from reconciler.cli.signals import die_of
+from reconciler.cli.signals import listen
 from reconciler.errors import ConfigError, DeclarationError, ExitCode, ReconcilerError
 
 _STDERR: Final = 2
@@ -48,9 +48,8 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
         console.leave_line()
         console.error("interrupted" if console.sent else "interrupted; nothing was sent")
         return ExitCode.INTERRUPTED
-    except (RecursionError, MemoryError) as error:
-        deep = isinstance(error, RecursionError)
-        console.error("the input is nested too deeply" if deep else "there is not enough memory")
+    except (RecursionError, MemoryError, ImportError) as error:
+        console.error(*_as_limit(error))
         return ExitCode.ERROR
     except Exception as error:  # noqa: BLE001  # the last resort: no traceback reaches a user
         console.error(_as_bug(error), "Please report it. What was sent is saved as ever: run again once it is mended.")
@@ -61,6 +60,13 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
             gc.freeze()  # the process ends: nothing that is left needs to be looked through once more
         elif collecting:
             gc.enable()
+
+
+def _as_limit(error: RecursionError | MemoryError | ImportError) -> tuple[str, str]:
+    """Return what the machine or the input does not allow, and what to do about it."""
+    if isinstance(error, ImportError):
+        return f"a part can't be loaded: {error}", "Give it more memory, or install reconciler anew."
+    return "the input is nested too deeply" if isinstance(error, RecursionError) else "there is not enough memory", ""
 
 
 def _as_bug(error: Exception) -> str:
@@ -80,7 +86,7 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         return ExitCode.DONE
     console.configure(options)
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, die_of)
+    listen(signal.SIGINT, signal.SIGTERM)
     if options.module == "sandbox":
         gc.enable()  # it serves for days
     try:

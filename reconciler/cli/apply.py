@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from reconciler.cli.destinations import check_outputs
 from reconciler.cli.output import append_summary, markdown, summary_wanted, text
 from reconciler.cli.review import review
 from reconciler.cli.show import read_plan
-from reconciler.cli.signals import hang_up_as_interrupt, interruptible
+from reconciler.cli.signals import interruptible, listen
 from reconciler.cli.workspace import (
     Workspace,
     check_target,
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
             "without a terminal, nobody can approve the plan",
             hint="Use --auto-approve, or apply a plan that was saved and reviewed.",
         )
-    hang_up_as_interrupt()
+    listen(signal.SIGHUP)  # a terminal that goes away
     workspace = open_workspace(options, console)
     plan_file = Path(options.directory or ".") / options.plan if options.plan else None
     check_outputs(options, kept(workspace, options) | ({plan_file: "the saved plan"} if plan_file else {}))

@@ -31,9 +31,9 @@ def interruptible(brake: Brake, console: _Console) -> Iterator[None]:
     A signal that is ignored stays ignored: `nohup` and a shell's `&` mean it.
     """
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
         if brake.interrupted:
-            os._exit(ExitCode.INTERRUPTED)
+            _leave(number, frame)
         brake.interrupt()
         console.leave_line()
         console.note("Stopping: waiting for calls in flight, then saving. Once more leaves at once; nothing is lost.")
@@ -47,12 +47,32 @@ def interruptible(brake: Brake, console: _Console) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def hang_up_as_interrupt() -> None:
-    """Treat a terminal that goes away before anything was sent as Ctrl-C too, unless that is ignored (`nohup`)."""
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, die_of)
+def listen(*numbers: int) -> None:
+    """Treat these signals, before anything was sent, as Ctrl-C: nothing to save, exit 130; a second leaves at once.
+
+    A signal that is ignored stays ignored, as above.
+    """
+    for number in numbers:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
-def die_of(_number: int, _frame: FrameType | None) -> None:
-    """Treat a signal before anything was sent as Ctrl-C: nothing to save, exit 130."""
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _importing(frame):  # extension modules crash where an exception comes in between
+        _leave(number, frame)
+    for each in _SIGNALS:
+        if signal.getsignal(each) is _interrupt:
+            signal.signal(each, _leave)
     raise KeyboardInterrupt
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    os._exit(ExitCode.INTERRUPTED)

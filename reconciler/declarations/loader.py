@@ -38,9 +38,12 @@ def load(root: Path, rules: Rules, *, base: Path) -> Declarations:
     """
     sources, problems = walk(root, base)
     processes = cores() if len(sources) >= SPREAD_FILES else 1
-    with _without_garbage_collection():
-        found = _Found()
-        for part in spread(sources, lambda sources: _read_files(sources, rules).plain(), processes):
+    found = _Found()
+    with (
+        _without_garbage_collection(),
+        spread(sources, lambda part: _read_files(part, rules).plain(), processes) as parts,
+    ):
+        for part in parts:
             found.add(part)
     problems = sorted({*problems, *found.problems, *found.claimed_twice()})
     if any(not problem.warning for problem in problems):

@@ -1,24 +1,32 @@
-"""Work on a list, spread over processes where that is worth more than starting them costs. Shell."""
+"""Work on a list, spread over processes where that is worth more than starting them costs. Shell.
+
+The processes are forked here and not by a library: those of `concurrent.futures` and `multiprocessing` inherit the lock
+of the state, live on when their parent is killed, and leave it waiting for good where one of them can't be started or
+a second Ctrl-C comes.
+"""
 
 from __future__ import annotations
 
 import os
+import pickle
+import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from typing import Any, Final, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, TypeVar
 
 Item = TypeVar("Item")
-Answer = tuple[Any, ...]
-"""What crosses from one process to another: plain tuples, for they are copied fastest."""
+Answer = TypeVar("Answer")
+Work = Callable[[Sequence[Item]], Answer]
 
 _MOST: Final = 8
 _PART: Final = 128  # items: few, so that all processes end at about the same time
-
-_inherited: tuple[Callable[[Sequence[Any]], Answer], Sequence[Sequence[Any]]]
-"""What to do, and to what: children are forked, so that nothing has to be sent to them."""
+_PARTS: Final = 1000
+_NUMBER: Final = 4  # bytes: so the numbers of all parts fit into the smallest pipe, a page
+_HELD: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LOOK: Final = 1.0
 
 
 def cores() -> int:
@@ -28,41 +36,131 @@ def cores() -> int:
     return min(_MOST, len(os.sched_getaffinity(0)))
 
 
-def spread(items: Sequence[Item], work: Callable[[Sequence[Item]], Answer], processes: int) -> Iterator[Answer]:
-    """Yield what `work` returns for each part of the items, in their order.
+@contextmanager
+def spread(items: Sequence[Item], work: Work[Item, Answer], processes: int) -> Iterator[Iterator[Answer]]:
+    """Give what `work` returns for each part of the items, in any order.
 
-    What processes that died did not answer is done here, where an error can be told.
+    What processes that died, or that could not be had, did not answer is done here, where an error can be told.
     """
-    parts = [items[start : start + _PART] for start in range(0, len(items), _PART)]
-    done = 0
-    if processes > 1 and len(parts) > 1:
-        from concurrent.futures.process import BrokenProcessPool  # noqa: PLC0415  # only where there is much to do
-
-        with suppress(BrokenProcessPool, OSError):
-            for answer in _forked(parts, work, processes):
-                yield answer
-                done += 1
-    yield from map(work, parts[done:])
-
-
-def _forked(
-    parts: Sequence[Sequence[Item]], work: Callable[[Sequence[Item]], Answer], processes: int
-) -> Iterator[Answer]:
-    from concurrent.futures import ProcessPoolExecutor  # noqa: PLC0415  # as above
-    from multiprocessing import get_context  # noqa: PLC0415
-
-    global _inherited  # noqa: PLW0603  # the way to hand something to a forked child without copying it
-    _inherited = (work, parts)
-    with ProcessPoolExecutor(min(processes, len(parts)), get_context("fork"), _leave_signals_to_parent) as pool:
-        yield from pool.map(_answer, range(len(parts)))
+    size = max(_PART, -(-len(items) // _PARTS))
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
+    workers: list[_Worker] = []
+    try:
+        if processes > 1:
+            with suppress(OSError), _signals_held():
+                _start(workers, min(processes, len(parts)), parts, work)
+        yield _answers(parts, work, workers)
+    finally:
+        for worker in workers:
+            worker.end()
 
 
-def _leave_signals_to_parent() -> None:
-    """Be quiet at Ctrl-C: the parent hears it too, and ends the children."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+class _Worker(NamedTuple):
+    """A forked process, and the pipe that its answers come through."""
+
+    pid: int
+    pipe: BinaryIO
+
+    def end(self) -> None:
+        self.pipe.close()
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
 
 
-def _answer(number: int) -> Answer:
-    work, parts = _inherited
-    return work(parts[number])
+def _answers(parts: Sequence[Sequence[Item]], work: Work[Item, Answer], workers: Sequence[_Worker]) -> Iterator[Answer]:
+    left = dict(enumerate(parts))
+    for number, answer in _received(workers):
+        del left[number]
+        yield answer
+    yield from map(work, left.values())
+
+
+def _received(workers: Sequence[_Worker]) -> Iterator[tuple[int, Any]]:
+    """Yield the numbers of parts and their answers, until every process has ended."""
+    pipes = {worker.pipe.fileno(): worker.pipe for worker in workers}
+    poll = select.poll()
+    for descriptor in pipes:
+        poll.register(descriptor, select.POLLIN)
+    while pipes:
+        for descriptor, _ in poll.poll():
+            try:
+                yield pickle.load(pipes[descriptor])  # noqa: S301  # written by a fork of this very process
+            except (EOFError, pickle.UnpicklingError):
+                poll.unregister(descriptor)
+                del pipes[descriptor]
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let no signal come between a fork and the note of it, or to a child before it knows what to do about it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start(workers: list[_Worker], count: int, parts: Sequence[Sequence[Item]], work: Work[Item, Answer]) -> None:
+    """Fork processes that take the parts one by one; raises OSError where there can be no more of them."""
+    numbers, queue = os.pipe()
+    try:
+        os.write(queue, b"".join(number.to_bytes(_NUMBER) for number in range(len(parts))))
+        os.close(queue)
+        while len(workers) < count:
+            workers.append(_fork(numbers, parts, work))
+    finally:
+        os.close(numbers)
+
+
+def _fork(numbers: int, parts: Sequence[Sequence[Item]], work: Work[Item, Answer]) -> _Worker:
+    parent = os.getpid()
+    answers, sink = os.pipe()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be_a_worker(parent, numbers, sink, parts, work)
+    except OSError:
+        os.close(answers)
+        raise
+    finally:
+        os.close(sink)
+    return _Worker(pid, open(answers, "rb"))  # noqa: PTH123  # a descriptor, closed by `end`
+
+
+def _be_a_worker(
+    parent: int, numbers: int, sink: int, parts: Sequence[Sequence[Item]], work: Work[Item, Answer]
+) -> NoReturn:
+    """Answer, and leave without a word whatever happens: the parent does what is not answered."""
+    try:
+        _let_go_of_all_but(numbers, sink)
+        _follow(parent)
+        with open(sink, "wb") as pipe:
+            while number := os.read(numbers, _NUMBER):
+                index = int.from_bytes(number)
+                pickle.dump((index, work(parts[index])), pipe, pickle.HIGHEST_PROTOCOL)
+                pipe.flush()
+    finally:
+        os._exit(0)
+
+
+def _let_go_of_all_but(*kept: int) -> None:
+    """Close what was inherited: the lock of the state, and the pipes whose readers wait for an end."""
+    for descriptor in map(int, os.listdir("/dev/fd")):  # noqa: PTH208  # numbers, not paths
+        if descriptor not in kept:
+            with suppress(OSError):
+                os.close(descriptor)
+
+
+def _follow(parent: int) -> None:
+    """Leave signals to the parent, which ends its children, and be gone soon after it."""
+
+    def look(*_: object) -> None:
+        if os.getppid() != parent:
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK, _LOOK)
+    for number in _HELD:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)

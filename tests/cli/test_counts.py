@@ -14,16 +14,12 @@ import orjson
 import pytest
 
 from reconciler.declarations import loader as loading
-from reconciler.declarations import parallel
-from reconciler.declarations.loader import load
-from reconciler.errors import DeclarationError
 from reconciler.state.stores import local
 from reconciler.yamlfile import reader
 from reconciler.yamlfile.document import Parsed
 from tests.benchmarks import workload, writing
 from tests.command import Workplace, clean_environment
 from tests.conftest import ROOT
-from tests.known import RULES
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -132,81 +128,3 @@ def test_reading_commands_load_no_more_than_they_use(opened: Path, command: Sequ
         "multiprocessing",
         "concurrent.futures",
     } & used == set()
-
-
-# -- spread over processes ---------------------------------------------------------------------------------------
-
-
-def numbered(items: Sequence[int]) -> tuple[int, list[int]]:
-    """Return who worked on what."""
-    return os.getpid(), list(items)
-
-
-def test_work_is_spread_and_comes_back_in_order() -> None:
-    """Children do all of it, and nothing is lost, doubled or out of order."""
-    answers = list(parallel.spread(range(10_000), numbered, 2))
-    assert [item for _, items in answers for item in items] == list(range(10_000))
-    assert os.getpid() not in {who for who, _ in answers}
-
-
-def test_what_a_child_that_died_did_not_answer_is_done_here() -> None:
-    """A child that is killed loses nothing."""
-    parent = os.getpid()
-
-    def fragile(items: Sequence[int]) -> tuple[int, list[int]]:
-        if os.getpid() != parent and 640 in items:
-            os._exit(1)
-        return numbered(items)
-
-    answers = list(parallel.spread(range(10_000), fragile, 2))
-    assert [item for _, items in answers for item in items] == list(range(10_000))
-    assert parent in {who for who, _ in answers}
-
-
-def test_an_error_in_a_child_is_raised_here() -> None:
-    """What fails in a child fails again here, where it can be told."""
-
-    def failing(items: Sequence[int]) -> tuple[int, list[int]]:
-        if 640 in items:
-            raise MemoryError
-        return numbered(items)
-
-    with pytest.raises(MemoryError):
-        list(parallel.spread(range(10_000), failing, 2))
-
-
-def test_no_child_is_left() -> None:
-    """Every child is waited for."""
-    # In a process of its own, for this one may have children of other tests.
-    code = (
-        "import os; from reconciler.declarations import parallel; from tests.cli.test_counts import numbered\n"
-        "assert len(list(parallel.spread(range(1_000), numbered, 2))) == 8\n"
-        "try: os.waitpid(-1, os.WNOHANG)\n"
-        "except ChildProcessError: print('none')"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout == "none\n"
-
-
-def test_spread_or_not_the_declarations_are_the_same(tmp_path: Path) -> None:
-    """Two processes read what one reads: interactions, warnings and problems alike."""
-    workload.declare(tmp_path, "block", 300)
-    root = tmp_path / "interactions"
-    one = load(root, RULES, base=tmp_path)
-    with mock.patch.object(loading, "SPREAD_FILES", 1), mock.patch.object(loading, "cores", return_value=2):
-        assert load(root, RULES, base=tmp_path) == one
-        (root / "000" / "case-0000007.yaml").write_text("interactions: [{externalid: Case_0000008, rout: R}]\n")
-        (root / "000" / "case-0000290.yaml").write_text("interactions: [\n")
-        with pytest.raises(DeclarationError) as spread:
-            load(root, RULES, base=tmp_path)
-    with pytest.raises(DeclarationError) as alone:
-        load(root, RULES, base=tmp_path)
-    assert spread.value.problems == alone.value.problems
-    assert {"duplicate-identity", "unknown-field", "yaml-syntax"} <= {each.code for each in spread.value.problems}
-
-
-def test_few_files_are_read_in_this_process(tmp_path: Path) -> None:
-    """Forking is not worth it for a few files."""
-    workload.declare(tmp_path, "block", 10)
-    with mock.patch("os.fork", side_effect=AssertionError):
-        assert len(load(tmp_path / "interactions", RULES, base=tmp_path).interactions) == 10
