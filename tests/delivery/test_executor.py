@@ -42,6 +42,8 @@ TARGET: Final = Target("https://api.test")
 LINEAGE: Final = "11111111-2222-4333-8444-555555555555"
 ADDRESSES: Final = ("A", "B", "once:C")
 CONTENTS: Final = (("P", "Day", "1"), ("P", "Day", "2"), ("Q", "Day", "1"), (None, "Night", "1"))
+PROTECTED: Final = 0
+"""The content with which an interaction must not be released; nothing here asks the guards."""
 ENOUGH_RUNS: Final = 8
 
 
@@ -492,14 +494,17 @@ class World:
         for change in self.plan().held:
             self.api.arrive()
             state, _ = self.disk.read()
-            requestid, link = next(entry for entry in state.chains()[change.address] if entry[1].unknown)
+            links, failures = state.chains().get(change.address, ()), state.failures().get(change.address, ())
+            unknown = [(requestid, link.kind) for requestid, link in links if link.unknown]
+            doubtful = [(requestid, Kind(failure.action)) for requestid, failure in failures if failure.resent]
+            requestid, kind = [*unknown, *doubtful][0]
             done, gone = self.api.taken.get(requestid, False), change.address not in self.api.open
             applied = {
                 Kind.DISPATCH: done,
                 Kind.BURN: requestid in self.api.taken,
                 Kind.RELEASE: done or gone,
                 Kind.TOLERANT: done or gone,
-            }[link.kind]
+            }[kind]
             self.disk.save(resolve(state, change.address, applied=applied, at=stamp(self.clock.now())).state)
 
     def check_nothing_is_lost(self) -> None:
@@ -543,10 +548,9 @@ def interaction(address: str, content: int, on_change: OnChange | None = None) -
     provider, route, clid = CONTENTS[content]
     request = {"route": route, "linkeddata": [{"type": "clid", "value": clid}]}
     body = dispatch_body(None if is_once(address) else address, request)
+    digest, place = content_digest(provider, body), Place("a.yaml", 1)
     usual = OnChange.KEEP if is_once(address) else OnChange.REPLACE
-    return Interaction(
-        address, provider, body, content_digest(provider, body), Place("a.yaml", 1), on_change=on_change or usual
-    )
+    return Interaction(address, provider, body, digest, place, content == PROTECTED, on_change or usual)
 
 
 def declares(addresses: tuple[str, ...] = ("A", "A", "A", "B", "once:C")) -> st.SearchStrategy[Declare]:
