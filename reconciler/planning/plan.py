@@ -57,6 +57,7 @@ class Reason(StrEnum):
     )
     HELD_POLICY = "the outcome is unknown, and on_unknown is hold"
     HELD_AGE = "the outcome is unknown for longer than resend_within"
+    HELD_CLOCK = "the outcome is unknown since a time that is still to come: a clock was ahead, so its age is not known"
 
 
 class Step(NamedTuple):

@@ -255,7 +255,7 @@ def _maybe(case: _Case, policy: Policy) -> Side:
         return _before(case.opened, policy)
     last: Pending = next(link for _, link in reversed(case.links) if link.unknown or link.kind is Kind.TOLERANT)
     guarded = any(link.prevent_release for _, link in case.links)
-    return Side(last.provider, last.digest, last.source, fields=last.fields, prevent_release=guarded)
+    return Side(last.provider, last.digest, last.source, prevent_release=guarded)
 
 
 # -- parts -------------------------------------------------------------------------------------------------------

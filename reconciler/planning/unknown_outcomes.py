@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from reconciler.interaction import Interaction, is_once, same_content
 from reconciler.planning.plan import Reason, Step
 from reconciler.state.model import Kind, Pending
 
 Links = Sequence[tuple[str, Pending]]
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
+"""So far ahead of this machine's clock another one may have been, which says nothing of a request's age."""
 
 
 def needs_settling(links: Links) -> bool:
@@ -36,8 +39,11 @@ def why_held(
         return Reason.HELD_FAILED
     if unknown and hold:
         return Reason.HELD_POLICY
-    if any(now - datetime.fromisoformat(link.at) > within for link in unknown):
+    ages = [now - datetime.fromisoformat(link.at) for link in unknown]
+    if any(age > within for age in ages):
         return Reason.HELD_AGE
+    if any(age < -min(within, CLOCKS_DIFFER) for age in ages):
+        return Reason.HELD_CLOCK
     changed = wanted is not None and any(not same_content(link.digest, wanted) for link in unknown)
     if changed and any(is_once(link.address) for link in unknown):
         return Reason.HELD_ONCE

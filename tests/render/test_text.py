@@ -88,6 +88,7 @@ def everything() -> Plan:
         "p6": pending(declared("Burning", 1), Kind.BURN),
         "p7": pending(declared("Burning", 1), Kind.TOLERANT, 1),
         "p8": pending(declared("Resent", 30)),
+        "p9": pending(declared("Ahead", 1), at="2026-02-01T00:00:00Z"),
     }
     failures = {
         "f1": failed(declared("GivenUp", 1), "release", attempts=3, reason="the API answered 400: no such 相互作用"),
@@ -111,6 +112,7 @@ def everything() -> Plan:
         declared("once:held", 50),
         declared("Lost", 60),
         declared("Old", 61),
+        declared("Ahead", 65),
         declared("Burning", 62),
         declared("Resent", 30),
         odd,
