@@ -65,6 +65,11 @@ def packed(fields: Mapping[str, Json]) -> bytes:
     return memoryview(canonical(fields)).tobytes()
 
 
+def without_sensitive(fields: bytes, sensitive: frozenset[str]) -> bytes:
+    """Return stored fields without the values that were not sensitive when they were stored, and are now."""
+    return packed(public_fields(orjson.loads(fields), sensitive))
+
+
 def is_once(address: str) -> bool:
     """Whether the address is that of an interaction without an externalid."""
     return address.startswith(ONCE_PREFIX)

@@ -32,6 +32,7 @@ from reconciler.delivery.answers import Answer
 from reconciler.delivery.batch import Invocation
 from reconciler.delivery.executor import Options, Sender, Shell, apply
 from reconciler.delivery.intent import Intent, intend
+from reconciler.delivery.redaction import conceal
 from reconciler.delivery.report import Report
 from reconciler.delivery.throttle import Brake
 from reconciler.errors import (
@@ -91,13 +92,14 @@ def _run_locked(
     if refused:
         _summarise_plan(shown, options, console)
         raise GuardRefusal(f"refused by {count(len(refused), 'guard')}; nothing was sent.")
-    if not plan.writes and not found.left_over:
+    state = conceal(found.state, workspace.settings.keys.policy.sensitive, reviewed.desired)
+    if not plan.writes and not found.left_over and state is found.state:
         _summarise_plan(shown, options, console)
         return ExitCode.UNKNOWN if plan.held else ExitCode.DONE
     if plan.changed and not (saved or _approved(options, console)):
         raise ReconcilerError("declined; nothing was sent.")
     store.back_up()
-    intent = intend(plan, reviewed.desired, found.state, stamp(reviewed.at), workspace.target)
+    intent = intend(plan, reviewed.desired, state, stamp(reviewed.at), workspace.target)
     return _carry_out(intent, plan, store, workspace, console)
 
 

@@ -73,9 +73,7 @@ def _write(workspace: Workspace, options: argparse.Namespace, console: Console) 
     with locked(workspace.state_path, command, datetime.now(UTC), timeout=timeout, say=console.note):
         found = local.read(workspace.state_path)
         mended = _MENDS[options.subcommand](found.state, options)
-        store = StateFile(workspace.state_path)
-        store.back_up()
-        store.save(mended.state)
+        _save(mended, StateFile(workspace.state_path), workspace)
     for line in mended.said:
         console.note(line)
 
@@ -89,10 +87,16 @@ def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Con
         if foreign:
             console.note(f"The journal continues another state; it is kept as {store.set_journal_aside()}.")
         mended = new_lineage(found)
-        store.back_up()
-        store.save(mended.state)
+        _save(mended, store, workspace)
     for line in mended.said:
         console.note(line)
+
+
+def _save(mended: Mended, store: StateFile, workspace: Workspace) -> None:
+    from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # what only looks doesn't need it
+
+    store.back_up()
+    store.save(conceal(mended.state, workspace.settings.keys.policy.sensitive))
 
 
 _LOOKS: Final[dict[str, Callable[[Workspace, argparse.Namespace, Console], None]]] = {"list": _list, "show": _show}

@@ -1,4 +1,4 @@
-"""Sensitive values taken out of what the API said, before it is shown or stored.
+"""Sensitive values taken out of what the API said before it is shown or stored, and out of a state.
 
 Pure. The API may echo what it was sent, in its own encoding; the values of sensitive `linkeddata` go nowhere but
 into the request.
@@ -9,7 +9,10 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote, quote_plus
 
@@ -17,8 +20,8 @@ import orjson
 
 from reconciler.delivery.batch import Invocation
 from reconciler.delivery.retry import NO_REASON
-from reconciler.interaction import is_sensitive
-from reconciler.state.model import Outcome
+from reconciler.interaction import Interaction, is_sensitive, same_content, without_sensitive
+from reconciler.state.model import Outcome, State
 
 HIDDEN: Final = "(sensitive)"
 LONGEST: Final = 300
@@ -27,6 +30,7 @@ _PHONE: Final = re.compile(r"[0-9+(). /-]*")
 _SIGNIFICANT: Final = 9
 _SHORT: Final = 4
 _LONG: Final = 100
+_NONE: Final[Mapping[str, Interaction]] = MappingProxyType({})
 
 
 def hide(text: str, values: Iterable[str]) -> str:
@@ -100,6 +104,67 @@ class Scrubber:
 
     def _values(self) -> Iterator[str]:
         for request in self._invocation.requests:
-            for item in orjson.loads(request.body).get("linkeddata", ()):
-                if is_sensitive(item, self._sensitive) and item["value"].strip():
-                    yield item["value"]
+            yield from _values(request.body, self._sensitive)
+
+
+def _values(fields: bytes, sensitive: frozenset[str]) -> Iterator[str]:
+    """Yield the sensitive values of a body, or of stored fields, where they are there and not blank."""
+    for item in orjson.loads(fields).get("linkeddata", ()):
+        value = item.get("value")
+        if isinstance(value, str) and value.strip() and is_sensitive(item, sensitive):
+            yield value
+
+
+def conceal(state: State, sensitive: frozenset[str], declared: Mapping[str, Interaction] = _NONE) -> State:
+    """Return the state without the values that became sensitive after they were stored; the same one if it has none.
+
+    They stand in fields, and maybe in what the API said. No fields are stored of what failed: `declared` tells those.
+    """
+    values: defaultdict[str, set[str]] = defaultdict(set)
+    for address, fields in (*_clear(state, sensitive), *_failed(state, declared)):
+        values[address].update(_values(fields, sensitive))
+    if not values:
+        return state
+    interactions = dict(state.interactions)
+    for address in values.keys() & interactions.keys():
+        entry = interactions[address]
+        interactions[address] = entry._replace(fields=without_sensitive(entry.fields, sensitive))
+    pending = {
+        requestid: link._replace(
+            fields=without_sensitive(link.fields, sensitive), held=_unsaid(link.held, values[link.address])
+        )
+        if link.address in values
+        else link
+        for requestid, link in state.pending.items()
+    }
+    failed = {
+        requestid: failure._replace(reason=_unsaid(failure.reason, values[failure.address]))
+        if failure.address in values
+        else failure
+        for requestid, failure in state.failed.items()
+    }
+    concealed = replace(state, interactions=interactions, pending=pending, failed=failed)
+    return state if concealed == state else concealed
+
+
+def _clear(state: State, sensitive: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield, with their addresses, the stored fields that may hold a sensitive value."""
+    kinds = {rule[:end] for rule in sensitive for end, character in enumerate(f"{rule}:") if character == ":"}
+    quoted = b"|".join(re.escape(orjson.dumps(kind)) for kind in sorted(kinds))
+    # In canonical JSON a value follows its type. Decoding all that is stored would take ten times as long.
+    holds = re.compile(b'"type":(?:%b),"value":' % quoted).search
+    yield from ((address, entry.fields) for address, entry in state.interactions.items() if holds(entry.fields))
+    yield from ((link.address, link.fields) for link in state.pending.values() if holds(link.fields))
+
+
+def _failed(state: State, declared: Mapping[str, Interaction]) -> Iterator[tuple[str, bytes]]:
+    """Yield, with their addresses, the bodies of dispatches of which the API said something, where still declared."""
+    spoken = [(link.address, link.digest) for link in state.pending.values() if link.held]
+    spoken += [(failure.address, failure.digest) for failure in state.failed.values() if failure.reason != NO_REASON]
+    for address, digest in spoken:
+        if address in declared and same_content(digest, declared[address]):
+            yield address, declared[address].body
+
+
+def _unsaid(text: str, values: set[str]) -> str:
+    return text if text == NO_REASON else hide(text, values)

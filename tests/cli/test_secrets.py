@@ -370,3 +370,63 @@ def test_hostile_file_names_in_the_way(tmp_path: Path, server: SandboxServer) ->
     ]
     for ran in runs:
         assert safe(ran), ran
+
+
+# -- what becomes sensitive later --------------------------------------------------------------------------------------
+
+LATER = """\
+interactions:
+  - {externalid: kept, route: R, linkeddata: [{type: url, label: x, value: "https://Qk7Planted/1"}]}
+  - {externalid: gone, route: R, linkeddata: [{type: url, label: x, value: "https://Qk7Planted/2"}]}
+  - {externalid: same, route: R, linkeddata: [{type: url, label: x, value: "https://Qk7Planted/3"}]}
+  - {externalid: edited, route: R, linkeddata: [{type: url, label: x, value: "https://Qk7Planted/4"}]}
+"""
+HELD = """\
+  - {externalid: held, route: R, linkeddata: [{type: url, label: x, value: "https://Qk7Planted/5"}]}
+  - {once: held, route: R, linkeddata: [{type: url, label: x, value: "https://Qk7Planted/6"}]}
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["apply", "--auto-approve"],
+        ["state", "resolve", "--as", "applied", "held"],
+        ["state", "mv", "once:told", "once:said"],
+        ["state", "rm", "same"],
+        ["state", "new-lineage"],
+    ],
+)
+def test_whatever_writes_the_state_conceals_what_became_sensitive(
+    place: Workplace, server: SandboxServer, command: list[str]
+) -> None:
+    """Open or pending, held, kept, or released in vain: no value stays in the state once it is sensitive."""
+    told = '  - {once: told, route: R, linkeddata: [{type: url, label: x, value: "https://Qk7Planted/7"}]}\n'
+    place.declare(LATER + told)
+    assert place.run("apply", "--auto-approve").code == 0
+    place.declare(LATER + told + HELD)
+    server.faults.add("drop=before times=always")
+    assert place.run("apply", "--auto-approve").code == 7
+    server.faults.clear()
+    server.faults.add("fail action=release times=always", "fail externalid=edited times=always")
+    kept = LATER.replace("kept, route: R", "kept, lifecycle: {on_change: keep}, route: S")
+    edited = kept.replace("edited, route: R", "edited, route: S").splitlines(keepends=True)
+    place.declare("".join(line for line in edited if "gone" not in line) + told + HELD)
+    assert len(found(place.state_path.read_text(encoding="utf-8"))) == 1
+    now = {"RECONCILER_SENSITIVE": "url", "RECONCILER_ON_UNKNOWN": "hold"}
+    assert place.run(*command, env=now).code in {0, 7}
+    assert not found(place.state_path.read_text(encoding="utf-8"))
+
+
+def test_an_apply_that_sends_nothing_conceals_too(place: Workplace, server: SandboxServer) -> None:
+    """Where all is held, and there is nothing else to do, the state is written all the same, once."""
+    place.declare("interactions:\n" + HELD)
+    server.faults.add("drop=before times=always")
+    assert place.run("apply", "--auto-approve").code == 7
+    now = {"RECONCILER_SENSITIVE": "url", "RECONCILER_ON_UNKNOWN": "hold"}
+    calls = len(server.calls)
+    assert place.run("apply", "--auto-approve", env=now).code == 7
+    assert not found(place.state_path.read_text(encoding="utf-8"))
+    serial = place.state["serial"]
+    assert place.run("apply", "--auto-approve", env=now).code == 7
+    assert (place.state["serial"], len(server.calls)) == (serial, calls)

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.delivery.batch import Invocation
-from reconciler.delivery.redaction import HIDDEN, LONGEST, Scrubber, hide
+from reconciler.delivery.redaction import HIDDEN, LONGEST, Scrubber, conceal, hide
 from reconciler.delivery.retry import NO_REASON
+from reconciler.interaction import Interaction, packed, public_fields
 from reconciler.state.model import Kind, Outcome, Result
-from tests.known import interaction, request
+from tests.known import failed, interaction, opened, pending, request, state
 
 NUMBER: Final = "+44 7700 900123"
 ODD: Final = 'Ann "The\tAnt" O\'Neil & Søn / <co>'
@@ -134,3 +135,57 @@ def test_outcomes_are_cleaned() -> None:
 def test_a_value_is_never_left(value: str, before: str, after: str) -> None:
     """Wherever in a text a value stands, it is gone afterwards."""
     assert value.lower() not in hide(before + value + after, [value]).lower().replace(HIDDEN, "\0")
+
+
+# -- what became sensitive after it was stored -------------------------------------------------------------------------
+
+ITEMS: Final = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["clid", "url", "a:b", 'odd"}']),
+        "value": st.sampled_from([NUMBER, "no such route", " "]),
+    },
+    optional={"key": st.sampled_from(["ToNum", "b:c", ""]), "label": st.just('"type":"clid","value":')},
+)
+RULES: Final = st.frozensets(st.sampled_from(["clid", "url", "url:", "a:b", "a:b:ToNum", "clid:b:c", 'odd"}', "none"]))
+LINKED: Final = st.lists(ITEMS, max_size=3).map(lambda items: interaction("A", linkeddata=items))
+
+
+def in_clear(content: Interaction) -> bytes:
+    """Return the fields of an interaction as they are stored where nothing is sensitive."""
+    return packed(public_fields(content.request, frozenset()))
+
+
+@given(content=LINKED, other=LINKED, sensitive=RULES)
+def test_nothing_that_became_sensitive_stays_in_a_state(
+    content: Interaction, other: Interaction, sensitive: frozenset[str]
+) -> None:
+    """Whatever was stored in clear, open or pending, is what would be stored now; a state without such stays itself."""
+    known = state(
+        interactions={"A": opened(content, fields=in_clear(content)), "B": opened(other, fields=in_clear(other))},
+        pending={"p1": pending(other, fields=in_clear(other)), "p2": pending(content, Kind.RELEASE)},
+        failed={"f1": failed(content, reason=NO_REASON)},
+    )
+    now = [packed(public_fields(entry.request, sensitive)) for entry in (content, other)]
+    concealed = conceal(known, sensitive, {})
+    assert [entry.fields for entry in concealed.interactions.values()] == now
+    assert concealed.pending["p1"].fields == now[1]
+    assert concealed.failed == known.failed
+    assert conceal(concealed, sensitive, {}) is concealed
+    assert (concealed is known) == (concealed == known)
+
+
+def test_what_the_api_said_of_it_is_concealed_too() -> None:
+    """A reason may hold a value that became sensitive: it is known from the fields, or else from the declaration."""
+    content = interaction("A", linkeddata=[{"type": "url", "value": "https://crm.test/1"}])
+    other, gone = content._replace(address="B"), content._replace(address="C")
+    said = {"reason": "no https://crm.test/1"}
+    known = state(
+        interactions={"C": opened(gone, fields=in_clear(gone))},
+        pending={"p1": pending(content, held="no https://crm.test/1", fields=in_clear(content))},
+        failed={"f1": failed(other, **said), "f2": failed(gone, "release", **said), "f3": failed(content, **said)},
+    )
+    concealed = conceal(known, frozenset({"url"}), {"B": other})
+    assert {failure.reason for failure in concealed.failed.values()} == {f"no {HIDDEN}"}
+    assert concealed.pending["p1"].held == f"no {HIDDEN}"
+    edited = interaction("B", linkeddata=[{"type": "url", "value": "no"}])
+    assert conceal(known, frozenset({"url"}), {"B": edited}).failed["f1"].reason == said["reason"]
