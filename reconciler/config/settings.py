@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from reconciler.config.urls import Region, UrlRefused, check_url
-from reconciler.declarations.validation import Rules
+from reconciler.declarations.rules import Rules
 from reconciler.planning.guards import Limits
 from reconciler.planning.planner import Policy
 from reconciler.yamlfile.scalars import resolve

@@ -10,17 +10,8 @@ import unicodedata
 from typing import Any, Final, Protocol
 
 from reconciler.declarations.messages import suggestion, where
+from reconciler.declarations.schema import LINKEDDATA_TYPES
 from reconciler.yamlfile.document import Path
-
-NEEDS: Final[dict[str, tuple[str, ...]]] = {
-    "clid": (),
-    "url": (),
-    "name": (),
-    "mediatype": (),
-    "interactionproperty": ("key",),
-    "object": ("owner", "key"),
-}
-"""The known types, and the fields that each needs besides `value`."""
 
 _DANGEROUS: Final = frozenset({"javascript", "data", "vbscript", "file"})
 _NAME: Final = re.compile(r"[A-Za-z_-]{1,40}").fullmatch
@@ -41,7 +32,7 @@ def check_linkeddata(
         if broken and (*path, index) in broken:
             continue
         kind = item["type"]
-        needs = NEEDS.get(kind)
+        needs = LINKEDDATA_TYPES.get(kind)
         if needs is None:
             if kind not in allowed:
                 _unknown_type((*path, index, "type"), kind, allowed, report)
@@ -59,7 +50,7 @@ def scheme(url: str) -> str:
 
 
 def _unknown_type(path: Path, kind: str, allowed: frozenset[str], report: Report) -> None:
-    known = sorted({*NEEDS, *allowed})
+    known = sorted({*LINKEDDATA_TYPES, *allowed})
     close = suggestion(kind, known)
     # What doesn't look like a type may be a value that slipped in here: it isn't shown.
     named = close is not None or _NAME(kind)

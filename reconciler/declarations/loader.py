@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from reconciler.declarations.discovery import Source, read, walk
 from reconciler.declarations.parallel import cores, spread
-from reconciler.declarations.validation import Rules, validate
+from reconciler.declarations.rules import Rules
 from reconciler.errors import DeclarationError, Problem
 from reconciler.escape import visible
 from reconciler.interaction import Interaction, OnChange, Place
@@ -36,6 +36,8 @@ def load(root: Path, rules: Rules, *, base: Path) -> Declarations:
 
     Raises DeclarationError with every problem of every file; if `root` isn't there, with one of code `missing-path`.
     """
+    import reconciler.declarations.validation  # noqa: F401, PLC0415 - before processes are forked, which then have it
+
     sources, problems = walk(root, base)
     processes = cores() if len(sources) >= SPREAD_FILES else 1
     found = _Found()
@@ -109,6 +111,8 @@ def _read_files(sources: Sequence[Source], rules: Rules) -> _Found:
 
 
 def _read_file(source: Source, rules: Rules, found: _Found) -> None:
+    from reconciler.declarations.validation import validate  # noqa: PLC0415 - pydantic takes long to import; reading a config needs none
+
     data = read(source)
     if isinstance(data, Problem):
         found.problems.append(data)

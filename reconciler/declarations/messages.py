@@ -9,36 +9,13 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Final
 
+from reconciler.declarations.json_schema import choices, home, known_fields
+from reconciler.declarations.schema import LINKEDDATA_TYPES, ON_CHANGE
 from reconciler.errors import Problem
 from reconciler.escape import visible
 from reconciler.yamlfile.document import Document, Path
 from reconciler.yamlfile.scalars import describe
 
-_DOCUMENT: Final = ("provider", "defaults", "interactions")
-_DEFAULTS: Final = ("provider", "route", "linkeddata", "routingdata", "lifecycle")
-_INTERACTION: Final = ("externalid", "once", *_DEFAULTS)
-_LINKEDDATA: Final = ("type", "label", "owner", "key", "value")
-_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "": _DOCUMENT,
-    "interactions": _INTERACTION,
-    "defaults": _DEFAULTS,
-    "linkeddata": _LINKEDDATA,
-    "routingdata": ("interactiontype", "personalqueue", "skills"),
-    "personalqueue": ("agent", "loggedintimeout", "loggedouttimeout"),
-    "skills": ("name", "expiryafter"),
-    "lifecycle": ("prevent_release", "on_change"),
-}
-_CHOICES: Final = {"interactiontype": ("live", "nonlive", "chat"), "on_change": ("replace", "keep", "again")}
-_HOME: Final = {
-    "interactiontype": "routingdata",
-    "personalqueue": "routingdata",
-    "skills": "routingdata",
-    "agent": "routingdata.personalqueue",
-    "loggedintimeout": "routingdata.personalqueue",
-    "loggedouttimeout": "routingdata.personalqueue",
-    "prevent_release": "lifecycle",
-    "on_change": "lifecycle",
-}
 _EXPECTED: Final = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -47,7 +24,9 @@ _EXPECTED: Final = {
     "list_type": "a list",
     "dict_type": "a mapping",
 }
-_TYPES: Final = frozenset({"clid", "url", "name", "mediatype", "interactionproperty", "object"})
+_INTERACTION: Final = ("interactions", 0)
+_BOOLEANS: Final = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+"""What YAML 1.1 read as a boolean, besides the words themselves."""
 _SHOWN: Final = 40
 
 
@@ -107,26 +86,26 @@ class _Translator:
         if "requests" in document:
             return None  # an API body: reported as such
         hint = "write `interactions: []` if there are none"
-        if not document.keys().isdisjoint(_INTERACTION[:2]) or "route" in document:
+        if document.keys() & set(known_fields(_INTERACTION)) - set(known_fields(())):
             hint = "put each interaction into the list `interactions:`"
         return ("missing-field", "the document has no 'interactions'", hint)
 
     def _extra(self, path: Path) -> tuple[str, str, str]:
-        field, container = str(path[-1]), _container(path)
-        if container in {"interactions", "defaults"} and field in _REFUSED:
+        field, container = str(path[-1]), path[:-1]
+        if field in _REFUSED and _is_interaction(container):
             return _REFUSED[field]
-        if container == "defaults" and field in {"externalid", "once"}:
+        if field in ON_CHANGE and container == ("defaults",):
             hint = "an identity is one interaction's own: move it there"
             return ("identity-in-defaults", f"'{field}' can't stand in defaults", hint)
-        if container == "" and field == "requests":
+        if field == "requests" and not container:
             return _API_BODY
-        close = suggestion(field, _FIELDS.get(container, ()))
+        close = suggestion(field, known_fields(container))
         # In a sensitive item an unknown field may be its value, slipped: it isn't shown.
         named = close is not None or not self._is_sensitive(path)
         message = (
             f"unknown field '{shown(field)}'" if named else "unknown field (not shown: it may be a sensitive value)"
         )
-        return ("unknown-field", f"{message} in {where(path[:-1])}", _field_hint(field, container, close))
+        return ("unknown-field", f"{message} in {where(container)}", _field_hint(field, container, close))
 
     def _wrong(self, kind: str, path: Path) -> tuple[str, str, str]:
         value, subject = self._document.at(path), where(path)
@@ -134,7 +113,7 @@ class _Translator:
             return ("empty", f"{subject} is empty", "")
         if kind in {"greater_than_equal", "less_than_equal"}:
             return ("out-of-range", f"{subject} must be from 0 to 2147483647", "")
-        if kind == "literal_error":
+        if kind in {"literal_error", "enum"}:
             return self._choice(path, value)
         if kind == "string_unicode":
             return ("surrogate", f"{subject} holds half a surrogate pair, which is no character", "")
@@ -145,11 +124,11 @@ class _Translator:
         return ("wrong-type", message, _type_hint(expected, value))
 
     def _choice(self, path: Path, value: Any) -> tuple[str, str, str]:
-        choices = _CHOICES[str(path[-1])]
-        message = f"{where(path)} must be {', '.join(choices[:-1])} or {choices[-1]}"
+        known = choices(path)
+        message = f"{where(path)} must be {', '.join(known[:-1])} or {known[-1]}"
         if not isinstance(value, str):
             return ("wrong-type", f"{message}, this is {describe(value)}", "")
-        close = suggestion(value, choices)
+        close = suggestion(value, known)
         return ("unknown-value", message, f"did you mean '{close}'?" if close else "")
 
     def _quoted(self, path: Path, text: str) -> str:
@@ -174,25 +153,27 @@ def masked(text: str) -> str:
 
 def _may_be_sensitive(kind: str, sensitive: frozenset[str]) -> bool:
     # The item is wrong somewhere, so its key may be too: one sensitive key makes the type sensitive here.
-    return kind not in _TYPES or kind in sensitive or any(name.startswith(f"{kind}:") for name in sensitive)
+    return kind not in LINKEDDATA_TYPES or kind in sensitive or any(name.startswith(f"{kind}:") for name in sensitive)
 
 
-def _container(path: Path) -> str:
-    names = [part for part in path[:-1] if isinstance(part, str)]
-    return names[-1] if names else ""
+def _is_interaction(path: Path) -> bool:
+    """Whether an interaction, or what is merged under one, stands at the path."""
+    return path == ("defaults",) or (len(path) == len(_INTERACTION) and path[0] == "interactions")
 
 
-def _field_hint(field: str, container: str, close: str | None) -> str:
+def _field_hint(field: str, container: Path, close: str | None) -> str:
     if close:
         return f"did you mean '{close}'?"
-    if container in {"interactions", "defaults"} and field in _HOME:
-        return f"it belongs under `{_HOME[field]}`"
-    if container == "" and field in _INTERACTION:
+    if _is_interaction(container) and (belongs := home(field)):
+        return f"it belongs under `{belongs}`"
+    if not container and field in known_fields(_INTERACTION):
         return "it belongs to an interaction, or under `defaults`"
-    return f"known fields: {', '.join(_FIELDS.get(container, ()))}"
+    return f"known fields: {', '.join(known_fields(container))}"
 
 
 def _type_hint(expected: str, value: object) -> str:
+    if expected == "true or false" and isinstance(value, str) and value.lower() in _BOOLEANS:
+        return f"write `{_BOOLEANS[value.lower()]}`: in YAML 1.2, {value} is a text"
     if expected == "a list" and isinstance(value, dict):
         return "start each item with `- `"
     if expected in {"an integer", "true or false"} and isinstance(value, str):

@@ -1,86 +1,197 @@
-"""The shape of a declaration document, as pydantic's core checks it: strictly, nothing coerced, no further fields.
+"""What a declaration may hold: every field, its type and what it means. The one place for that.
 
-Pure. It is written as the schema that pydantic would build from TypedDicts (tests/declarations/test_schema.py holds
-those, and that both agree): importing pydantic and building it anew takes longer than all else that a plan of a few
-files does.
+Pure. Whatever else knows fields has them from here: what is sent, what a type of `linkeddata` needs, defaults, hints,
+the JSON Schema, the table in docs/declarations.md. Strict: nothing is coerced, and there are no further fields.
 Optional maps and scalars may be null, which removes a default (RFC 7396).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final, Literal, NotRequired
 
-from pydantic_core import SchemaValidator, ValidationError
-from pydantic_core.core_schema import (
-    CoreSchema,
-    bool_schema,
-    int_schema,
-    list_schema,
-    literal_schema,
-    nullable_schema,
-    str_schema,
-    typed_dict_field,
-    typed_dict_schema,
-)
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
+from reconciler.interaction import ONCE_PREFIX, Interaction, OnChange
 
-def _map(required: Mapping[str, CoreSchema], optional: Mapping[str, CoreSchema]) -> CoreSchema:
-    """Return the schema of a mapping with these fields and no others."""
-    fields = {name: typed_dict_field(schema, required=True) for name, schema in required.items()}
-    fields |= {name: typed_dict_field(schema, required=False) for name, schema in optional.items()}
-    return typed_dict_schema(fields, extra_behavior="forbid", strict=True)
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=0, le=2_147_483_647)]
 
-
-_or_null: Final = nullable_schema
-_string: Final = str_schema(strict=True)
-_text: Final = str_schema(strict=True, min_length=1)
-_count: Final = int_schema(strict=True, ge=0, le=2_147_483_647)
-
-# Which types need `key` and `owner` is checked in `linkeddata`.
-_linkeddata: Final = _map({"type": _text, "value": _string}, {"label": _string, "owner": _text, "key": _text})
-# Times in seconds; `agent` may come from the defaults.
-_personalqueue: Final = _map(
-    {}, {"agent": _or_null(_text), "loggedintimeout": _or_null(_count), "loggedouttimeout": _or_null(_count)}
-)
-_skill: Final = _map({"name": _text}, {"expiryafter": _count})
-_routingdata: Final = _map(
-    {},
-    {
-        "interactiontype": _or_null(literal_schema(["live", "nonlive", "chat"])),
-        "personalqueue": _or_null(_personalqueue),
-        "skills": _or_null(list_schema(_skill, strict=True)),
-    },
-)
-# What the reconciler does with the interaction; never sent.
-_lifecycle: Final = _map(
-    {},
-    {
-        "prevent_release": _or_null(bool_schema(strict=True)),
-        "on_change": _or_null(literal_schema(["replace", "keep", "again"])),
-    },
-)
-# What defaults may hold, and each interaction.
-_shared: Final[dict[str, CoreSchema]] = {
-    "provider": _or_null(_text),
-    "route": _or_null(_text),
-    "linkeddata": _or_null(list_schema(_linkeddata, strict=True)),
-    "routingdata": _or_null(_routingdata),
-    "lifecycle": _or_null(_lifecycle),
+LINKEDDATA_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "clid": (),
+    "url": (),
+    "name": (),
+    "mediatype": (),
+    "interactionproperty": ("key",),
+    "object": ("owner", "key"),
 }
-# That an interaction has exactly one identity is checked in `validate`.
-_interaction: Final = _map({}, {"externalid": _string, "once": _string, **_shared})
-_declaration: Final = _map(
-    {"interactions": _or_null(list_schema(_interaction, strict=True))},
-    {"provider": _or_null(_text), "defaults": _or_null(_map({}, _shared))},
-)
-_VALIDATE: Final = SchemaValidator(_declaration).validate_python
+"""The known types of `linkeddata`, and the fields that each needs besides `value`."""
+
+ON_CHANGE: Final[Mapping[str, tuple[OnChange, ...]]] = {
+    "externalid": (OnChange.REPLACE, OnChange.KEEP),
+    "once": (OnChange.KEEP, OnChange.AGAIN),
+}
+"""What a change can do to an interaction of either identity; the first is the default."""
+
+PREVENT_RELEASE: Final[bool] = Interaction._field_defaults["prevent_release"]
+WHOLE: Final = (((), "route"), (("routingdata", "personalqueue"), "agent"))
+"""What an interaction must hold once its defaults are merged: a field, wherever there is the map around it."""
+
+_UNFIT: Final = r"^\s|\s$|[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+"""What an identity must not have, as far as a pattern can say: space around it, control and invisible characters."""
+
+_LOCAL: Final = frozenset({"provider", "lifecycle"})
+"""What is not sent as a part of the request: the provider stands in the Invocation, and the lifecycle is ours."""
+
+
+class LinkedDataItem(TypedDict):
+    """Something for the agent to see, or for the interaction plan to work with."""
+
+    type: Annotated[
+        Text,
+        Field(
+            description="What it is. `linkeddata_types` in reconciler.yaml allows others.",
+            examples=list(LINKEDDATA_TYPES),
+        ),
+    ]
+    label: NotRequired[Annotated[str, Field(description="What a `url` is shown as.", examples=["Open the case"])]]
+    owner: NotRequired[Annotated[Text, Field(description="What an `object` belongs to.", examples=["Case"])]]
+    key: NotRequired[
+        Annotated[Text, Field(description="Names an `interactionproperty` or an `object`.", examples=["ToNum"])]
+    ]
+    value: Annotated[
+        str,
+        Field(
+            description="A string: a number in quotes, or it has lost its `+` or leading zero.",
+            examples=["+447700900123", "https://crm.example.com/cases/1"],
+        ),
+    ]
+
+
+class PersonalQueue(TypedDict, total=False):
+    """The agent who is waited for first, and how long."""
+
+    agent: Annotated[
+        Text | None, Field(description="The agent's user name; needed, here or in `defaults`.", examples=["ada"])
+    ]
+    loggedintimeout: Annotated[
+        Count | None, Field(description="Seconds to wait for an agent who is logged in.", examples=[20])
+    ]
+    loggedouttimeout: Annotated[
+        Count | None, Field(description="Seconds to wait for an agent who is not.", examples=[30])
+    ]
+
+
+class Skill(TypedDict):
+    """A skill that the agent must or should have."""
+
+    name: Annotated[Text, Field(description="The skill.", examples=["language-en"])]
+    expiryafter: NotRequired[
+        Annotated[Count, Field(description="0 is optional, N expires after N, absent is mandatory.", examples=[0, 60])]
+    ]
+
+
+class RoutingData(TypedDict, total=False):
+    """How the interaction finds its agent."""
+
+    interactiontype: Annotated[
+        Literal["live", "nonlive", "chat"] | None, Field(description="The kind of work.", examples=["nonlive"])
+    ]
+    personalqueue: PersonalQueue | None
+    skills: list[Skill] | None
+
+
+class Lifecycle(TypedDict, total=False):
+    """What the reconciler does with the interaction. Local, never sent."""
+
+    prevent_release: Annotated[
+        bool | None,
+        Field(
+            description="A plan that would release it is refused.",
+            json_schema_extra={"default": PREVENT_RELEASE},
+        ),
+    ]
+    on_change: Annotated[
+        Annotated[OnChange, Field(strict=False)] | None,
+        Field(
+            description="What a changed declaration does. With an `externalid`: `replace` (default), or `keep`: report"
+            " as drift, send nothing. For `once`: `keep` (default), or `again`: dispatch once more.",
+        ),
+    ]
+
+
+class InteractionDefaults(TypedDict, total=False):
+    """What is merged under each interaction: all but its identity. `null` removes."""
+
+    provider: Annotated[
+        Text | None,
+        Field(
+            description="The registered provider; `null` is none. The interaction's own counts before the one in"
+            " `defaults`, that before the document's. A release always names the provider of its dispatch.",
+            examples=["CrmIntegration"],
+        ),
+    ]
+    route: Annotated[
+        Text | None,
+        Field(
+            description="The named route of an interaction plan; needed, here or in `defaults`.",
+            examples=["CrmCallRouting"],
+        ),
+    ]
+    linkeddata: list[LinkedDataItem] | None
+    routingdata: RoutingData | None
+    lifecycle: Lifecycle | None
+
+
+class _Identity(TypedDict, total=False):
+    externalid: Annotated[
+        str,
+        Field(
+            description="Its identity, by which it can be released.",
+            examples=["ObjectId_001"],
+            json_schema_extra={"minLength": 1, "not": {"pattern": f"{_UNFIT}|^{ONCE_PREFIX}"}},
+        ),
+    ]
+    once: Annotated[
+        str,
+        Field(
+            description="Instead of `externalid`: a name of its own. It is dispatched once and can never be released.",
+            examples=["welcome-sms"],
+            json_schema_extra={"minLength": 1, "not": {"pattern": _UNFIT}},
+        ),
+    ]
+
+
+class DeclaredInteraction(_Identity, InteractionDefaults, total=False):
+    """An interaction that should be open: exactly one of `externalid` and `once`, and what is not in `defaults`."""
+
+
+# The types within have no configuration of their own, so they are checked by this one too.
+@with_config(ConfigDict(strict=True, extra="forbid"))
+class DeclarationDocument(TypedDict):
+    """What should be open."""
+
+    provider: NotRequired[
+        Annotated[
+            Text | None, Field(description="The provider of the interactions below.", examples=["CrmIntegration"])
+        ]
+    ]
+    defaults: NotRequired[InteractionDefaults | None]
+    interactions: list[DeclaredInteraction] | None
+
+
+SENT: Final = tuple(name for name in InteractionDefaults.__annotations__ if name not in _LOCAL)
+"""The fields that are a request's own, as the API names them."""
+
+
+ADAPTER: Final = TypeAdapter(DeclarationDocument)
 
 
 def complaints(value: object) -> list[tuple[str, tuple[str | int, ...]]]:
     """Return pydantic's error types and where they are in the document's value; none if its shape is right."""
     try:
-        _VALIDATE(value)
+        ADAPTER.validator.validate_python(value)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         return [(detail["type"], detail["loc"]) for detail in found]

@@ -7,15 +7,15 @@ default is reported once, where it stands; what only the whole can show is check
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, Final
 
 import orjson
 
 from reconciler.declarations.linkeddata import check_linkeddata
 from reconciler.declarations.messages import problem_at, shown, suggestion, translated
+from reconciler.declarations.rules import Rules
+from reconciler.declarations.schema import ON_CHANGE, PREVENT_RELEASE, SENT, WHOLE, complaints
 from reconciler.errors import Problem
 from reconciler.interaction import ONCE_PREFIX, Interaction, OnChange, Place, content_digest, dispatch_body
 from reconciler.yamlfile.document import Document, Path
@@ -23,23 +23,8 @@ from reconciler.yamlfile.scalars import describe
 
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NONE: Final[frozenset[Path]] = frozenset()
-_SENT: Final = ("route", "linkeddata", "routingdata")
 _ENVELOPE: Final = len('{"requests":[,"requestid":""]}') + 36
 _PROVIDER: Final = len('"provider":,')
-_CHANGES: Final = {"replace": OnChange.REPLACE, "keep": OnChange.KEEP, "again": OnChange.AGAIN}
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the configuration says about declarations.
-
-    `sensitive` holds types (or `type:key`) whose values aren't shown, `linkeddata_types` further allowed types,
-    `request_bytes` the size of the largest Invocation.
-    """
-
-    sensitive: frozenset[str]
-    linkeddata_types: frozenset[str]
-    request_bytes: int
 
 
 @dataclass(slots=True)
@@ -57,7 +42,7 @@ def validate(document: Document, name: str, rules: Rules) -> Checked:
         return Checked()
     if not isinstance(document.value, dict):
         return Checked(problems=[_not_a_mapping(document, name)])
-    found = _complaints()(document.value)
+    found = complaints(document.value)
     if not found:
         checker = _Checker(document, name, rules, _NONE)
     else:
@@ -66,13 +51,6 @@ def validate(document: Document, name: str, rules: Rules) -> Checked:
         checker.checked.problems += translated(document, name, rules.sensitive, found)
     checker.run()
     return checker.checked
-
-
-@cache
-def _complaints() -> Callable[[object], list[tuple[str, Path]]]:
-    from reconciler.declarations.schema import complaints  # noqa: PLC0415 - pydantic takes long to import; reading a config needs none
-
-    return complaints
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -94,128 +72,91 @@ def _not_a_mapping(document: Document, name: str) -> Problem:
     return problem_at(document, name, (), ("not-a-mapping", message, hint))
 
 
-def _misspelt(item: dict[str, Any], *names: str) -> bool:
-    return any(suggestion(key, names) for key in item if key not in names)
-
-
 class _Checker:
     """Checks one document. Its paths start at the top of the document."""
 
-    __slots__ = ("_base", "_broken", "_document", "_name", "_provider", "_rules", "_sound", "checked")
+    __slots__ = ("_base", "_broken", "_document", "_errors", "_name", "_provider", "_rules", "_sound", "checked")
 
     def __init__(self, document: Document, name: str, rules: Rules, broken: frozenset[Path]) -> None:
         """`broken` are the paths to what has the wrong shape, and to all that holds it."""
         self.checked = Checked()
-        self._broken = broken
+        self._broken, self._errors = broken, 0
         self._document, self._name, self._rules = document, name, rules
-        self._base: dict[str, Any] = {}
-        self._provider: str | None = None
-        self._sound = True
+        self._sound = not broken or (("defaults",) not in broken and ("provider",) not in broken)
+        # A provider in `defaults`, even null, is nearer than the document's.
+        defaults = (document.value.get("defaults") if self._sound else None) or {}
+        self._provider: str | None = defaults.get("provider", document.value.get("provider"))
+        self._base: dict[str, Any] = merge({}, defaults) if defaults else {}
 
     def run(self) -> None:
-        """Check the document's interactions."""
-        value, broken = self._document.value, self._broken
-        items, defaults = value.get("interactions"), value.get("defaults")
-        self._sound = not broken or (("defaults",) not in broken and ("provider",) not in broken)
-        if defaults and isinstance(defaults, dict):
-            self._linkeddata(defaults, ("defaults",))
-        if self._sound:
-            self._inherit(value.get("provider"), defaults)
+        """Check the document's defaults and interactions."""
+        value = self._document.value
+        self._linkeddata(value.get("defaults"), ("defaults",))
+        items = value.get("interactions")
         if not items or not isinstance(items, list):
             return
         marks = self._document.marks[id(items)]
         for index, item in enumerate(items):
-            mark = marks[index + 1]
-            place = Place(self._name, mark.line + 1, mark.column + 1)
-            if broken and ("interactions", index) in broken:
-                self._salvage(item, index, place)
-            else:
-                self._interaction(item, index, place)
-
-    def _inherit(self, provider: str | None, defaults: dict[str, Any] | None) -> None:
-        """Take over what interactions inherit: a provider in `defaults`, even null, is nearer than the document's."""
-        self._provider = provider
-        if defaults:
-            self._provider = defaults.get("provider", provider)
-            self._base = merge({}, defaults)
+            if isinstance(item, dict):
+                mark = marks[index + 1]
+                self._interaction(item, ("interactions", index), Place(self._name, mark.line + 1, mark.column + 1))
 
     def _problem(self, path: Path, code: str, message: str, hint: str = "", *, warning: bool = False) -> None:
         problem = problem_at(self._document, self._name, path, (code, message, hint))
         self.checked.problems.append(replace(problem, warning=True) if warning else problem)
+        self._errors += not warning
 
-    def _salvage(self, item: Any, index: int, place: Place) -> None:
-        """Check what can be checked of an interaction whose shape is wrong, so that one run finds all."""
-        if not isinstance(item, dict):
-            return
-        identities = [name for name in ("externalid", "once") if name in item]
-        if all(isinstance(item[name], str) for name in identities):
-            address = self._address(item, index) if identities or not _misspelt(item, "externalid", "once") else None
-            if address is not None:
-                self.checked.claims.append((address, place))
-        path = ("interactions", index)
+    def _interaction(self, item: dict[str, Any], path: Path, place: Place) -> None:
+        """Check all that can be checked, even where the shape is wrong, so that one run finds all."""
+        before = self._errors
+        address = self._address(item, path)
         self._linkeddata(item, path)
+        whole = merge(self._base, item) if self._base or self._document.has_null else item
         if self._sound:
-            whole = merge(self._base, {name: item[name] for name in item if (*path, name) not in self._broken})
-            if (*path, "route") in self._broken or _misspelt(item, "route"):
-                whole["route"] = ""  # it was told of, or will be found, there
-            if (*path, "lifecycle") in self._broken:
-                whole.pop("lifecycle", None)  # what the default says may be what is overridden
-            self._completeness(whole, index)
-
-    def _interaction(self, item: dict[str, Any], index: int, place: Place) -> None:
-        before = len(self.checked.problems)
-        address = self._address(item, index)
-        self._linkeddata(item, ("interactions", index))
-        if not self._sound:
-            whole = None
-        else:
-            whole = merge(self._base, item) if self._base or self._document.has_null else item
-            self._completeness(whole, index)
+            self._completeness(whole, path)
         if address is None:
             return
-        if whole is None or any(not problem.warning for problem in self.checked.problems[before:]):
+        right = self._sound and path not in self._broken and self._errors == before
+        if not (right and self._declare(item, whole, path, address, place)):
             self.checked.claims.append((address, place))
-            return
-        self._finish(whole, index, address, place)
 
-    def _finish(self, whole: dict[str, Any], index: int, address: str, place: Place) -> None:
-        externalid = whole.get("externalid")
+    def _declare(self, item: dict[str, Any], whole: dict[str, Any], path: Path, address: str, place: Place) -> bool:
+        """Add the interaction, unless it is too large to be sent even alone; whether it was."""
         # What is null in the interaction is gone from the whole, so its own null provider is looked up in itself.
-        own = self._document.value["interactions"][index]
-        provider = own.get("provider", self._provider)
-        request: dict[str, Any] = {name: whole[name] for name in _SENT if name in whole}
-        body = dispatch_body(externalid, request)
-        size = len(body) + _ENVELOPE + (_PROVIDER + len(orjson.dumps(provider)) if provider is not None else 0)
-        lifecycle = whole.get("lifecycle")
-        prevent, change = False, OnChange.REPLACE if externalid is not None else OnChange.KEEP
-        if lifecycle:
-            prevent = lifecycle.get("prevent_release", False)
-            change = _CHANGES.get(lifecycle.get("on_change"), change)
-        if size > self._rules.request_bytes:
-            limit = self._rules.request_bytes
+        provider = item.get("provider", self._provider)
+        body = dispatch_body(whole.get("externalid"), {name: whole[name] for name in SENT if name in whole})
+        size, limit = len(body) + _around(provider), self._rules.request_bytes
+        if size > limit:
             message = f"as a request the interaction has {size:,} bytes, more than request_bytes ({limit:,})"
-            self._problem(("interactions", index), "too-large", message, "shorten its linkeddata")
-            self.checked.claims.append((address, place))
-            return
+            self._problem(path, "too-large", message, "shorten its linkeddata")
+            return False
         digest = content_digest(provider, body)
-        self.checked.interactions.append(Interaction(address, provider, body, digest, place, prevent, change))
+        interaction = Interaction(address, provider, body, digest, place, *_lifecycle(whole))
+        self.checked.interactions.append(interaction)
+        return True
 
-    def _address(self, item: dict[str, Any], index: int) -> str | None:
+    def _address(self, item: dict[str, Any], path: Path) -> str | None:
         """Return the interaction's address, or None if it has no identity that can be used."""
-        path = ("interactions", index)
-        if "externalid" in item:
-            if "once" in item:
-                message = "the interaction has both 'externalid' and 'once'"
-                hint = "keep `externalid` if it is ever to be released, `once` if never"
-                self._problem(path, "two-identities", message, hint)
-                return None
-            externalid: str = item["externalid"]
-            return externalid if self._identity((*path, "externalid"), externalid) else None
-        if "once" in item:
-            return ONCE_PREFIX + item["once"] if self._identity((*path, "once"), item["once"]) else None
-        hint = "give it an `externalid`, or `once: NAME` if it is never to be released"
-        self._problem(path, "missing-identity", "the interaction has neither 'externalid' nor 'once'", hint)
-        return None
+        identities = [name for name in ON_CHANGE if name in item]
+        if self._broken and (
+            any((*path, name) in self._broken for name in identities)
+            or (not identities and self._misspelt(item, path, *ON_CHANGE))
+        ):
+            return None  # that was told of
+        if len(identities) > 1:
+            message = "the interaction has both 'externalid' and 'once'"
+            hint = "keep `externalid` if it is ever to be released, `once` if never"
+            self._problem(path, "two-identities", message, hint)
+            return None
+        if not identities:
+            hint = "give it an `externalid`, or `once: NAME` if it is never to be released"
+            self._problem(path, "missing-identity", "the interaction has neither 'externalid' nor 'once'", hint)
+            return None
+        (name,) = identities
+        text: str = item[name]
+        if not self._identity((*path, name), text):
+            return None
+        return ONCE_PREFIX + text if name == "once" else text
 
     def _identity(self, path: Path, text: str) -> bool:
         if text and text.isprintable() and text[0] != " " and text[-1] != " " and not text.startswith(ONCE_PREFIX):
@@ -234,47 +175,59 @@ class _Checker:
         self._problem(path, "identity", f"{subject} {message}")
         return False
 
-    def _linkeddata(self, holder: dict[str, Any], path: Path) -> None:
-        items = holder.get("linkeddata")
+    def _linkeddata(self, holder: Any, path: Path) -> None:
+        items = holder.get("linkeddata") if isinstance(holder, dict) else None
         if items and isinstance(items, list):
             check_linkeddata(items, (*path, "linkeddata"), self._rules.linkeddata_types, self._broken, self._problem)
 
-    def _completeness(self, whole: dict[str, Any], index: int) -> None:
-        """Check what defaults may complete, or contradict."""
-        self._route(whole, index)
-        path = ("interactions", index)
-        routing = whole.get("routingdata")
-        if routing and "agent" not in routing.get("personalqueue", _NO_QUEUE):
-            message = "routingdata.personalqueue has no 'agent'"
-            self._problem(self._source(path, "routingdata", "personalqueue"), "missing-field", message)
-        lifecycle = whole.get("lifecycle")
-        if lifecycle and "on_change" in lifecycle:
-            self._on_change(path, whole, lifecycle["on_change"])
+    def _completeness(self, whole: dict[str, Any], path: Path) -> None:
+        """Check what defaults may complete, or contradict; what has the wrong shape was told of already."""
+        for around, name in WHOLE:
+            holder = _at(whole, around) if around else whole
+            if isinstance(holder, dict) and name not in holder and not self._misspelt(holder, path, name):
+                code = "missing-field" if around else "missing-route"
+                message = f"{'.'.join(around) or 'the interaction'} has no '{name}'"
+                self._problem(self._source(path, around), code, message, "set it here or in `defaults`")
+        if "lifecycle" in whole and (change := _at(whole, ("lifecycle", "on_change"))) is not None:
+            self._on_change(whole, path, change)
 
-    def _route(self, whole: dict[str, Any], index: int) -> None:
-        if "route" not in whole:
-            hint = "set it here or in `defaults`"
-            self._problem(("interactions", index), "missing-route", "the interaction has no 'route'", hint)
+    def _on_change(self, whole: dict[str, Any], path: Path, change: Any) -> None:
+        of = [identity for identity, changes in ON_CHANGE.items() if change in changes]
+        for identity, changes in ON_CHANGE.items():
+            if of and identity in whole and identity not in of:
+                own = (*path, "lifecycle", "on_change")
+                inherited = self._document.at(own) is None
+                hint = f"use {' or '.join(changes)}"
+                hint += "; the value comes from `defaults`, and can be set here" if inherited else ""
+                message = f"on_change '{change}' is for interactions with `{of[0]}` only"
+                self._problem(path if inherited else own, "on-change", message, hint)
 
-    def _on_change(self, path: Path, whole: dict[str, Any], change: str) -> None:
-        if change == "again" and "externalid" in whole:
-            message, hint = "on_change 'again' is for `once` interactions only", "use replace or keep"
-        elif change == "replace" and "once" in whole:
-            message, hint = (
-                "on_change 'replace' needs an externalid: without one nothing can be released",
-                "use keep or again",
-            )
-        else:
-            return
-        own = (*path, "lifecycle", "on_change")
-        inherited = self._document.at(own) is None
-        hint = f"{hint}; the value comes from `defaults`, and can be set here" if inherited else hint
-        self._problem(path if inherited else own, "on-change", message, hint)
+    def _misspelt(self, holder: dict[str, Any], path: Path, *names: str) -> bool:
+        """Whether a field of an interaction that isn't there was told of, as one that is spelt otherwise."""
+        return path in self._broken and any(suggestion(key, names) for key in holder if key not in names)
 
-    def _source(self, path: Path, *fields: str) -> Path:
-        """Return where a merged value was written: in the interaction, or else in the defaults."""
-        own = (*path, *fields)
-        return own if self._document.at(own) is not None else ("defaults", *fields)
+    def _source(self, path: Path, around: tuple[str, ...]) -> Path:
+        """Return where a map that was merged is written: in the interaction, or else in the defaults."""
+        own = (*path, *around)
+        return own if self._document.at(own) is not None else ("defaults", *around)
 
 
-_NO_QUEUE: Final = {"agent": ""}
+def _around(provider: str | None) -> int:
+    """Return how many bytes an Invocation has around its one request."""
+    return _ENVELOPE + (_PROVIDER + len(orjson.dumps(provider)) if provider is not None else 0)
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    """Return the value at a path of names, or None."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _lifecycle(whole: dict[str, Any]) -> tuple[bool, OnChange]:
+    """Return whether a release is prevented, and what a change does: as declared, or by default."""
+    default = ON_CHANGE["once" if "once" in whole else "externalid"][0]
+    lifecycle = whole.get("lifecycle")
+    if not lifecycle:
+        return PREVENT_RELEASE, default
+    return lifecycle.get("prevent_release", PREVENT_RELEASE), OnChange(lifecycle.get("on_change", default))

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import orjson
 
+from reconciler.declarations.schema import SENT
+
 _INVOCATION_FIELDS: Final = frozenset({"provider", "requests"})
-_REQUEST_FIELDS: Final = frozenset({"action", "requestid", "externalid", "route", "linkeddata", "routingdata"})
+_REQUEST_FIELDS: Final = frozenset({"action", "requestid", "externalid", *SENT})
 _ACTIONS: Final = frozenset({"dispatch", "release"})
 
 

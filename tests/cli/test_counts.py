@@ -116,15 +116,13 @@ def loaded(folder: Path, *arguments: str) -> set[str]:
     return set(ran.stderr.rsplit("\n", 1)[1].split())
 
 
-@pytest.mark.parametrize("command", [["plan"], ["validate"], ["state", "list"]])
-def test_reading_commands_load_no_more_than_they_use(opened: Path, command: Sequence[str]) -> None:
-    """Nothing for HTTP, progress or broken files is loaded to read and compare."""
-    used = loaded(opened, *command)
-    assert {
-        "httpx",
-        "asyncio",
-        "ssl",
-        "ruamel.yaml",
-        "multiprocessing",
-        "concurrent.futures",
-    } & used == set()
+UNUSED = {"httpx", "asyncio", "ssl", "ruamel.yaml", "multiprocessing", "concurrent.futures"}
+
+
+@pytest.mark.parametrize(
+    ("command", "unused"),
+    [(["plan"], UNUSED), (["validate"], UNUSED), (["state", "list"], {*UNUSED, "reconciler.declarations.schema"})],
+)
+def test_reading_commands_load_no_more_than_they_use(opened: Path, command: Sequence[str], unused: set[str]) -> None:
+    """Nothing for HTTP, progress or broken files is loaded; and what declarations hold only where they are read."""
+    assert unused & loaded(opened, *command) == set()

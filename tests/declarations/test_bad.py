@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.declarations import discovery
 from reconciler.declarations.loader import load
-from reconciler.declarations.validation import Rules
+from reconciler.declarations.rules import Rules
 from reconciler.errors import DeclarationError
 from reconciler.render.problems import problems_text
 from tests.golden import assert_golden

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.declarations.linkeddata import scheme
-from reconciler.declarations.validation import Checked, Rules, merge, validate
+from reconciler.declarations.rules import Rules
+from reconciler.declarations.validation import Checked, merge, validate
 from reconciler.errors import Problem
 from reconciler.escape import visible
 from reconciler.interaction import Interaction, OnChange, content_digest
