@@ -57,7 +57,7 @@ def _sandbox(workspace: Workspace) -> Iterator[Client]:
 
     settings = workspace.settings
     faults = Faults(workspace.environ.get("RECONCILER_SANDBOX_FAULTS", ""))
-    service = Service(faults, memory=workspace.sandbox_folder / "sandbox.memory.json")
+    service = Service(faults, memory=workspace.sandbox_folder / "sandbox.memory")
     with (
         SandboxServer(service) as server,
         Client(

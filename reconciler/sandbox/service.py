@@ -8,12 +8,11 @@ from pathlib import Path
 from secrets import token_urlsafe
 from threading import Condition, Event
 
-from reconciler.errors import ReconcilerError
 from reconciler.sandbox.answer import Answer, Hangup, message_answer
 from reconciler.sandbox.call import Call, read_call
 from reconciler.sandbox.emulator import Emulator
 from reconciler.sandbox.faults import Faults
-from reconciler.sandbox.memoryfile import MemoryFile
+from reconciler.sandbox.memory import Memory
 
 
 class Service:
@@ -39,38 +38,20 @@ class Service:
         self.stopping = Event()
         self.errors: list[Exception] = []
         self.clock = clock
-        self._memory = memory
+        self._path = memory
         self._latency = latency
-        self._file: MemoryFile | None = None
 
     def open(self) -> None:
         """Load the memory, if it is kept; raises ReconcilerError."""
-        if self._memory is None:
-            return
-        self._file = MemoryFile(self._memory)
-        try:
-            self.emulator.memory = self._file.load()
-            self._file.save(self.emulator.memory)
-        except OSError as error:
-            self._file.close()
-            raise ReconcilerError(f"{self._memory}: the sandbox can't keep its memory: {error.strerror}") from error
-        except ReconcilerError:
-            self._file.close()
-            raise
+        if self._path is not None:
+            self.emulator.memory = Memory(self._path)
 
     def close(self) -> None:
-        """Save the memory. Calls that still wait end without an answer."""
+        """End: calls that still wait get no answer."""
         self.stopping.set()
         with self.changed:
             self.changed.notify_all()
-            if self._file is not None:
-                file, self._file = self._file, None
-                try:
-                    file.save(self.emulator.memory)
-                except OSError as error:
-                    self.errors.append(error)  # nothing is lost: the log holds it all
-                finally:
-                    file.close()
+            self.emulator.memory.end()
 
     def arrive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Call:
         """Return a call that came in, to be served."""
@@ -111,10 +92,8 @@ class Service:
         return answer
 
     def remember(self) -> None:
-        """Keep what changed: before the answer is given, and under the lock, so that the log has the order."""
-        changes = self.emulator.memory.drain()
-        if self._file is not None:
-            self._file.append(changes)
+        """Keep what changed, before it is answered."""
+        self.emulator.memory.keep()
         self.changed.notify_all()
 
     def complete(self, externalid: str) -> bool:

@@ -293,7 +293,7 @@ def test_the_sandbox_of_a_run(planted: Workplace) -> None:
     runs = [planted.run("apply", "--auto-approve", "--sandbox", "-v", env=faults), planted.run("plan", "--sandbox")]
     assert runs[0].code == 4
     check(planted, *runs)
-    assert {path.name for path in (planted.folder / ".reconciler").iterdir()} >= {"sandbox.memory.json"}
+    assert {path.name for path in (planted.folder / ".reconciler").iterdir()} >= {"sandbox.memory"}
 
 
 # -- hostile text ------------------------------------------------------------------------------------------------------

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
+import sqlite3
 import ssl
 import stat
 import subprocess
@@ -417,7 +416,7 @@ def test_memory_survives_a_restart(tmp_path: Path) -> None:
 
 
 def test_memory_survives_a_kill(tmp_path: Path) -> None:
-    """A process killed after an answer has lost nothing; a torn last line of the log is dropped."""
+    """A process killed after an answer has lost nothing."""
     memory = tmp_path / "sandbox.json"
     script = (
         "import os, sys, httpx, pathlib\n"
@@ -430,13 +429,10 @@ def test_memory_survives_a_kill(tmp_path: Path) -> None:
     )
     killed = subprocess.run([sys.executable, "-c", script, memory], check=False, env={"PYTHONPATH": ":".join(sys.path)})
     assert killed.returncode == -9
-    with Path(f"{memory}.log").open("ab") as log:
-        log.write(b'{"version":1,"ids":{"to')
     with running(config=SandboxConfig(access_token="given", memory=memory)) as (server, client):
         assert list(server.emulator.open) == ["A"]
         assert invoke(client).json() == []
         assert outcomes(server) == [Outcome.IGNORED]
-    assert Path(f"{memory}.log").read_bytes() == b""
 
 
 def test_memory_is_for_one_at_a_time(tmp_path: Path) -> None:
@@ -448,14 +444,14 @@ def test_memory_is_for_one_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"version":2}', b'{"version":1,"ids":{"a":1},"open":{}}', b"\xff"])
+@pytest.mark.parametrize("content", [b"{", b'{"version":1,"ids":{},"open":{}}', b"SQLite format 3\0" + b"x" * 4096])
 def test_damaged_memory(tmp_path: Path, content: bytes) -> None:
     """A damaged memory is a clear error that says what to remove, and stays as it is."""
     memory = tmp_path / "sandbox.json"
     memory.write_bytes(content)
     with pytest.raises(ReconcilerError, match="not a memory of the sandbox") as caught:
         SandboxServer(SandboxConfig(memory=memory)).start()
-    assert "sandbox.json.log" in caught.value.hint
+    assert f"Remove {memory}" in caught.value.hint
     assert memory.read_bytes() == content
 
 
@@ -464,30 +460,20 @@ def test_memory_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ReconcilerError, match="can't keep its memory"):
         SandboxServer(SandboxConfig(memory=tmp_path / "file" / "sandbox.json")).start()
-    (tmp_path / "sandbox.json.tmp").mkdir()
+    (tmp_path / "sandbox.json").mkdir()
     with pytest.raises(ReconcilerError, match="can't keep its memory"):
         SandboxServer(SandboxConfig(memory=tmp_path / "sandbox.json")).start()
 
 
-def test_failed_log_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the log can't be written the call gets 500, and the log ends where it ended before."""
+def test_what_can_not_be_kept_is_no_answer(tmp_path: Path) -> None:
+    """If the memory can't be written the call gets 500: what is answered is kept."""
     memory = tmp_path / "sandbox.json"
     with SandboxServer(SandboxConfig(access_token="given", memory=memory)) as server:
-        url = server.base_url + INVOKE_PATH
-        real, writes = os.write, iter([3])
-
-        def full(descriptor: int, data: bytes) -> int:
-            for part in writes:
-                return real(descriptor, data[:part])
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        monkeypatch.setattr("reconciler.sandbox.memoryfile.os.write", full)
-        assert httpx.post(url, headers=HEADERS, json=DISPATCH).status_code == 500
-        monkeypatch.undo()
-        assert Path(f"{memory}.log").read_bytes() == b""
-        assert [type(error) for error in server.errors] == [OSError]
+        server.emulator.memory.end()
+        assert httpx.post(server.base_url + INVOKE_PATH, headers=HEADERS, json=DISPATCH).status_code == 500
+        assert [type(error) for error in server.errors] == [sqlite3.ProgrammingError]
     with running(config=SandboxConfig(access_token="given", memory=memory)) as (server, _):
-        assert list(server.emulator.open) == ["A"]
+        assert server.emulator.open == {}
 
 
 def test_control_endpoints() -> None:
