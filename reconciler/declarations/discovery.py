@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from reconciler.errors import Problem
+from reconciler.escape import readable
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -39,11 +40,11 @@ def walk(root: Path, base: Path) -> tuple[list[Source], list[Problem]]:
         found = os.stat(root)  # noqa: PTH116 - the walk below is by os.scandir throughout
     except OSError as error:
         return [], [_missing_root(name, error)]
+    problems: list[Problem] = []
     if stat.S_ISREG(found.st_mode):
-        return [Source(os.fspath(root), name)], []
+        return list(_named(Source(os.fspath(root), name), problems)), problems
     if not stat.S_ISDIR(found.st_mode):
         return [], [_not_a_file(name, found.st_mode)]
-    problems: list[Problem] = []
     prefix = "" if name == "." else f"{name}/"
     return list(_folder(os.fspath(root), prefix, ((found.st_dev, found.st_ino),), problems)), problems
 
@@ -122,24 +123,32 @@ def _other(
         problems.append(_not_a_file(name, found.st_mode))
     elif identity in above:
         message = "the link leads back to a folder that it lies in"
-        problems.append(Problem(name, 0, 0, "symlink", message, "remove the link"))
+        problems.append(_problem(name, "symlink", message, "remove the link"))
     else:
         yield from _folder(entry.path, f"{name}/", (*above, identity), problems)
 
 
 def _named(source: Source, problems: list[Problem]) -> Iterator[Source]:
-    try:
-        source.name.encode()
-    except UnicodeEncodeError:
-        problems.append(Problem(source.name, 0, 0, "file-name", "the file's name is not UTF-8", "rename the file"))
-    else:
+    """Yield the file with its name as UTF-8, which is what a name is made of here, whatever the locale says."""
+    if source.name.isascii():
         yield source
+        return
+    try:
+        name = os.fsencode(source.name).decode()
+    except UnicodeDecodeError:
+        problems.append(_problem(source.name, "file-name", "the name is not UTF-8", "rename the file, or its folder"))
+    else:
+        yield Source(source.path, name)
+
+
+def _problem(name: str, code: str, message: str, hint: str = "") -> Problem:
+    return Problem(readable(name), 0, 0, code, message, hint)
 
 
 def _missing_root(name: str, error: OSError) -> Problem:
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         hint = "create it, or set `interactions` in reconciler.yaml"
-        return Problem(name, 0, 0, "missing-path", "the declarations are not there", hint)
+        return _problem(name, "missing-path", "the declarations are not there", hint)
     return _unreadable(name, error)
 
 
@@ -149,22 +158,22 @@ def _broken_link(name: str, error: OSError) -> Problem:
         if isinstance(error, FileNotFoundError)
         else f"the link can't be followed: {_reason(error)}"
     )
-    return Problem(name, 0, 0, "symlink", message, "remove the link, or let it lead to a file or folder")
+    return _problem(name, "symlink", message, "remove the link, or let it lead to a file or folder")
 
 
 def _not_a_file(name: str, mode: int) -> Problem:
     kind = next((words for test, words in _KINDS if test(mode)), "something else")
     hint = "rename it: files of this suffix are read as declarations"
-    return Problem(name, 0, 0, "not-a-file", f"this is {kind}, not a file", hint)
+    return _problem(name, "not-a-file", f"this is {kind}, not a file", hint)
 
 
 def _too_big(name: str) -> Problem:
     message = f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB"
-    return Problem(name, 0, 0, "file-size", message, "split it")
+    return _problem(name, "file-size", message, "split it")
 
 
 def _unreadable(name: str, error: OSError) -> Problem:
-    return Problem(name, 0, 0, "unreadable", f"can't be read: {_reason(error)}")
+    return _problem(name, "unreadable", f"can't be read: {_reason(error)}")
 
 
 def _reason(error: OSError) -> str:

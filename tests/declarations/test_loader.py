@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from reconciler.interaction import OnChange, Place
 from reconciler.yamlfile import reader
 from reconciler.yamlfile.document import Parsed
 from reconciler.yamlfile.reader import JUDGED_BYTES, parse, parse_pure
+from tests.command import Workplace
 from tests.known import RULES
 
 EXAMPLES = Path(__file__).parents[2] / "interactions"
@@ -268,6 +270,45 @@ def test_files_are_found_in_order_and_others_left_alone(tmp_path: Path) -> None:
     assert [interaction.address for interaction in declared.interactions] == ["a.json", "a/y.Yaml", "b/x.YML", "z"]
     assert declared.interactions[3].place.file == "interactions/link/z.yaml"
     assert declared.files == 4
+
+
+LOCALES = [
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"LC_ALL": "C", "PYTHONUTF8": "1"},
+    {"LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"},
+]
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_name_is_the_same_whatever_the_locale(tmp_path: Path, locale: dict[str, str]) -> None:
+    """A file is read whatever its name is written in, and stands in the state under that name."""
+    place = Workplace(tmp_path, {**locale, "RECONCILER_BASE_URL": "http://127.0.0.1:9"})
+    place.declare("interactions: [{externalid: A, route: Ré}]\n", "déjà/日本.yaml")
+    assert place.process("validate").out == "Valid: 1 interaction in 1 file.\n"
+    ran = place.process("apply", "--sandbox", "--auto-approve")
+    assert ran.code == 0, ran.err
+    state = json.loads((tmp_path / ".reconciler" / "sandbox.state.json").read_bytes())
+    assert state["interactions"]["A"]["source"] == "interactions/déjà/日本.yaml"
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_name_that_is_no_utf_8_is_a_problem(tmp_path: Path, locale: dict[str, str]) -> None:
+    """A name that no state, plan or comment could hold is refused, and shown with its bytes."""
+    place = Workplace(tmp_path, locale)
+    (tmp_path / "interactions").mkdir()
+    for name in (b"\xff\xe9.yaml", b"\xe9/x.yml", b"\xc3\xa9\xff.json"):
+        path = tmp_path / "interactions" / os.fsdecode(name)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            path.mkdir() if name.endswith(b".json") else path.touch()
+        except OSError:
+            pytest.skip("this file system has no such names")
+    found = [(each["file"], each["code"]) for each in place.process("validate", "--format", "json").json["problems"]]
+    assert found == [
+        ("interactions/\\xe9/x.yml", "file-name"),
+        ("interactions/\\xff\\xe9.yaml", "file-name"),
+        ("interactions/é\\xff.json", "not-a-file"),
+    ]
 
 
 def test_a_single_file_may_be_the_root(tmp_path: Path) -> None:

@@ -190,6 +190,14 @@ def test_with_little_memory_it_says_so(many: Workplace, tmp_path: Path) -> None:
     assert ended == (1, "Error: there is not enough memory\n")
 
 
+def test_a_library_that_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+    """Where there is no memory to load a library, or half of it is missing, it says so without a traceback."""
+    (tmp_path / "pydantic_core.py").write_text("raise ImportError('failed to map segment')")
+    ran = Workplace(tmp_path, {"PYTHONPATH": str(tmp_path)}).process("validate")
+    assert (ran.code, "Traceback" in ran.err) == (1, False)
+    assert "Error: a part can't be loaded: failed to map segment\n" in ran.err
+
+
 # -- who is interrupted or killed --------------------------------------------------------------------------------------
 
 
