@@ -19,7 +19,7 @@ from reconciler.interaction import (
     public_fields,
     release_body,
 )
-from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
+from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State, Target
 
 DEFAULTS: Final = Configuration()
 POLICY, LIMITS, RULES = DEFAULTS.policy, DEFAULTS.limits, DEFAULTS.rules
@@ -53,7 +53,7 @@ def pending(declared: Interaction, kind: Kind = Kind.DISPATCH, order: int = 0, *
     return Pending(declared.address, order, kind, declared.provider, declared.digest, **{**usual, **more})
 
 
-def failed(declared: Interaction, action: str = "dispatch", **more: Any) -> Failed:
+def failed(declared: Interaction, action: ApiAction = "dispatch", **more: Any) -> Failed:
     """Return a failed request about the interaction."""
     usual = {"attempts": 1, "first": AT, "last": AT, "reason": "no", "source": declared.place.file}
     return Failed(declared.address, action, declared.provider, declared.digest, **{**usual, **more})

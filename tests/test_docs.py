@@ -17,8 +17,7 @@ from reconciler.cli.arguments import parser
 from reconciler.errors import ExitCode
 from tests.command import clean_environment
 from tests.conftest import ROOT
-from tests.formats import configuration_table
-from tests.golden import assert_golden, assert_table
+from tests.golden import assert_golden
 
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -47,11 +46,6 @@ def test_exit_codes_md_lists_every_code() -> None:
     assert [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)] == sorted(ExitCode)
     listed = re.findall(r"(?:^|\s{2,})(\d+) {2,}\S", parser().format_help().partition("exit codes:")[2])
     assert sorted(map(int, listed)) == sorted(ExitCode)
-
-
-def test_configuration_md_has_the_real_keys() -> None:
-    """The table in docs/configuration.md is made from the model: what each key takes, its default, its meaning."""
-    assert_table(configuration_table(), ROOT / "docs" / "configuration.md")
 
 
 def test_every_problem_code_is_documented() -> None:

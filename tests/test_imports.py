@@ -45,7 +45,7 @@ ONLY_USER = {
     "httpx": {"delivery.connection"},
     "ruamel": {"yamlfile.reader"},
     "yaml": {"yamlfile.reader"},
-    "pydantic": {"declarations.schema", "declarations.json_schema", "config"},
+    "pydantic": {"declarations.schema", "declarations.json_schema", "config", "planning.saved_plan"},
     "pydantic_core": {"config"},
     "fcntl": {"state.stores.lock", "state.stores.local", "sandbox"},
     "argparse": {"cli"},

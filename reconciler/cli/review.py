@@ -76,7 +76,7 @@ def _declarations(workspace: Workspace, console: Console, *, reveal: bool) -> tu
             raise
         hint = "Correct the path (interactions), or make the folder if nothing is to be declared."
         missing = tuple(
-            Refusal(problem.code, f"{problem.file}: {problem.message}", hint=hint) for problem in error.problems
+            Refusal("missing-path", f"{problem.file}: {problem.message}", hint=hint) for problem in error.problems
         )
         return Declarations(()), missing
 

@@ -11,8 +11,7 @@ from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace, open_workspace
 from reconciler.errors import DeclarationError, ExitCode, ReconcilerError
 from reconciler.interaction import Interaction
-from reconciler.render.machine import to_json
-from reconciler.render.story import listing_object, listing_text, story_object, story_text
+from reconciler.render.story import listing_json, listing_text, story_json, story_text
 from reconciler.state.model import State
 from reconciler.state.repair import Mended, forget, new_lineage, rename, resolve
 from reconciler.state.stores import local
@@ -35,7 +34,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     state = local.read(workspace.state_path).state
-    console.out(to_json(listing_object(state)) if options.format == "json" else listing_text(state))
+    console.out(listing_json(state) if options.format == "json" else listing_text(state))
 
 
 def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
@@ -43,7 +42,7 @@ def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -
     declared = _declared(workspace, options.address, console)
     _require_known(state, declared, options.address)
     if options.format == "json":
-        console.out(to_json(story_object(state, options.address, declared)))
+        console.out(story_json(state, options.address, declared))
     else:
         console.out(story_text(state, options.address, declared))
 

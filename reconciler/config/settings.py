@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import cache
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
@@ -158,6 +159,7 @@ class ConfigurationFile(Configuration):
 KEYS: Final = tuple(Configuration.model_fields)
 
 
+@cache
 def takes(key: str) -> str:
     """Return what a key takes, in the words of messages and docs, such as `a whole number from 1 to 64`."""
     schema = ConfigurationFile.model_json_schema()["properties"][key]

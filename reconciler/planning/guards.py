@@ -6,12 +6,21 @@ Pure. A refusal shows its numbers; an approval permits its count and no more.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from reconciler.interaction import is_once
 from reconciler.planning.plan import Action, Change, Plan
 
 ALWAYS_ALLOWED: Final = 5
+RefusalCode = Literal[
+    "no-state",
+    "missing-path",
+    "nothing-declared",
+    "max-releases",
+    "max-release-percent",
+    "max-dispatches",
+    "prevent-release",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ class Refusal:
     `code` is stable; `override` is the exact flag, `hint` the way on without.
     """
 
-    code: str
+    code: RefusalCode
     message: str
     override: str = ""
     hint: str = ""

@@ -15,10 +15,8 @@ import orjson
 
 from reconciler.errors import PlanFileError, Problem
 from reconciler.interaction import canonical
-from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Approvals, Refusal
-from reconciler.planning.plan import Action, Change, Plan, Reason, Side, Step
-from reconciler.state.model import Kind, Target
+from reconciler.planning.plan import Action, Change, Plan, Side
 
 VERSION: Final = 1
 
@@ -102,10 +100,7 @@ def decode(data: bytes, name: str) -> SavedPlan:
     checksum = content.pop("checksum", None)
     if checksum != _checksum(content):
         raise _bad(name, "it was changed after it was saved")
-    try:
-        saved = _saved(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _bad(name, "it does not hold what a plan holds") from error
+    saved = _saved(content, name)
     if fingerprint(saved.plan) != content["fingerprint"]:
         raise _bad(name, "its fingerprint is not that of its changes")
     return saved
@@ -115,37 +110,13 @@ def _bad(name: str, why: str) -> PlanFileError:
     return PlanFileError(f"{name}: {why}", hint="Plan anew", command=("plan", "--out", "FILE"))
 
 
-def _saved(content: dict[str, Any]) -> SavedPlan:
-    raw = content["plan"]
-    plan = Plan(
-        **{
-            **raw,
-            "target": Target(**raw["target"]) if raw["target"] else None,
-            "changes": tuple(_change(change) for change in raw["changes"]),
-        }
-    )
-    return SavedPlan(
-        plan,
-        Approvals(**content["approvals"]),
-        tuple(Refusal(**refusal) for refusal in content["refusals"]),
-        tuple(Problem(**warning) for warning in content["warnings"]),
-        content["environment"],
-    )
+def _saved(content: dict[str, Any], name: str) -> SavedPlan:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  # only where a plan is read
 
-
-def _change(raw: dict[str, Any]) -> Change:
-    return Change(
-        **{
-            **raw,
-            "action": Action(raw["action"]),
-            "reason": Reason(raw["reason"]),
-            "before": Side(**raw["before"]) if raw["before"] else None,
-            "after": Side(**raw["after"]) if raw["after"] else None,
-            "steps": tuple(Step(**{**step, "kind": Kind(step["kind"])}) for step in raw["steps"]),
-            "diff": tuple(FieldChange(**{**field, "secrecy": Secrecy(field["secrecy"])}) for field in raw["diff"]),
-            "follows": tuple(raw["follows"]),
-        }
-    )
+    try:
+        return TypeAdapter(SavedPlan).validate_python(content)
+    except ValidationError as error:
+        raise _bad(name, "it does not hold what a plan holds") from error
 
 
 def differences(then: Plan, now: Plan) -> Iterator[tuple[str, Change | None, Change | None]]:

@@ -1,4 +1,4 @@
-"""A plan as JSON for scripts: `format_version` 1 (docs/plan.md describes every key).
+"""A plan, and the problems of declarations, as JSON for scripts.
 
 Pure. Digests stay out (phone numbers can be guessed from them), and so does every sensitive value.
 """
@@ -7,53 +7,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
 
 from reconciler.errors import Problem
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Action, Change, Plan, Side, Step
-
-FORMAT_VERSION: Final = 1
+from reconciler.render.formats import (
+    FORMAT_VERSION,
+    ChangeJson,
+    Counted,
+    FieldJson,
+    PlanJson,
+    ProblemJson,
+    ProblemsJson,
+    RefusalJson,
+    SideJson,
+    StepJson,
+)
 
 
 def plan_json(plan: Plan, refusals: Sequence[Refusal], warnings: Sequence[Problem] = ()) -> str:
     """Return the plan as an indented ASCII JSON document, newline included."""
-    return to_json(
-        {
-            "format_version": FORMAT_VERSION,
-            "target": {"base_url": plan.target.base_url, "account": plan.target.account} if plan.target else None,
-            "state": {"lineage": plan.lineage, "serial": plan.serial, "open": plan.open},
-            "summary": {
-                **{action.value: plan.counts().get(action, 0) for action in Action},
-                "unchanged": plan.unchanged,
-                "declared": plan.declared,
-            },
-            "changes": [_change(change) for change in plan.changes],
-            "refusals": [
-                {
-                    "code": refusal.code,
-                    "message": refusal.message,
-                    "override": refusal.override or None,
-                    "hint": refusal.hint or None,
-                }
-                for refusal in refusals
-            ],
-            "warnings": [problem_object(warning) for warning in warnings],
-        }
-    )
+    counts = plan.counts()
+    summary: dict[Counted, int] = {action: counts.get(action, 0) for action in Action}
+    summary |= {"unchanged": plan.unchanged, "declared": plan.declared}
+    document: PlanJson = {
+        "format_version": FORMAT_VERSION,
+        "target": {"base_url": plan.target.base_url, "account": plan.target.account} if plan.target else None,
+        "state": {"lineage": plan.lineage, "serial": plan.serial, "open": plan.open},
+        "summary": summary,
+        "changes": [_change(change) for change in plan.changes],
+        "refusals": [_refusal(refusal) for refusal in refusals],
+        "warnings": [_problem(warning) for warning in warnings],
+    }
+    return to_json(document)
 
 
 def problems_json(problems: Sequence[Problem]) -> str:
     """Return what `validate --format json` prints."""
     errors = sum(not problem.warning for problem in problems)
-    return to_json(
-        {
-            "format_version": FORMAT_VERSION,
-            "valid": errors == 0,
-            "problems": [problem_object(problem) for problem in problems],
-        }
-    )
+    document: ProblemsJson = {
+        "format_version": FORMAT_VERSION,
+        "valid": errors == 0,
+        "problems": [_problem(problem) for problem in problems],
+    }
+    return to_json(document)
 
 
 def to_json(value: object) -> str:
@@ -61,8 +59,7 @@ def to_json(value: object) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-def problem_object(problem: Problem) -> dict[str, Any]:
-    """Return a problem as documented; a `line` of 0 is the file as a whole."""
+def _problem(problem: Problem) -> ProblemJson:
     return {
         "severity": "warning" if problem.warning else "error",
         "code": problem.code,
@@ -74,9 +71,18 @@ def problem_object(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _refusal(refusal: Refusal) -> RefusalJson:
     return {
-        "action": change.action.value,
+        "code": refusal.code,
+        "message": refusal.message,
+        "override": refusal.override or None,
+        "hint": refusal.hint or None,
+    }
+
+
+def _change(change: Change) -> ChangeJson:
+    return {
+        "action": change.action,
         "address": change.address,
         "reason": change.reason.value,
         "attempt": change.attempt,
@@ -89,7 +95,7 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def _side(side: Side | None) -> dict[str, Any] | None:
+def _side(side: Side | None) -> SideJson | None:
     if side is None:
         return None
     return {
@@ -100,7 +106,7 @@ def _side(side: Side | None) -> dict[str, Any] | None:
     }
 
 
-def _field(field: FieldChange) -> dict[str, Any]:
+def _field(field: FieldChange) -> FieldJson:
     return {
         "field": field.field,
         "before": field.before,
@@ -110,5 +116,5 @@ def _field(field: FieldChange) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
-    return {"kind": step.kind.value, "provider": step.provider, "requestid": step.requestid, "resend": step.resend}
+def _step(step: Step) -> StepJson:
+    return {"kind": step.kind, "provider": step.provider, "requestid": step.requestid, "resend": step.resend}

@@ -1,15 +1,26 @@
-"""The state as text: a list of all that is known, and the story of one interaction.
+"""The state, as text and as JSON: a list of all that is known, and the story of one interaction.
 
-Pure: returns strings, and objects for JSON.
+Pure: returns strings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from reconciler.escape import visible
 from reconciler.interaction import Interaction, same_content
+from reconciler.render.formats import (
+    FORMAT_VERSION,
+    FailedJson,
+    OpenJson,
+    PendingJson,
+    PlaceJson,
+    ShownJson,
+    Standing,
+    StateJson,
+    StoryJson,
+)
+from reconciler.render.machine import to_json
 from reconciler.render.words import count, times
 from reconciler.state.model import Failed, Open, Pending, State
 
@@ -35,7 +46,7 @@ def _rows(state: State) -> Iterator[str]:
         )
 
 
-def _standing(link: Pending) -> str:
+def _standing(link: Pending) -> Standing:
     return "held" if link.held else "unknown" if link.unknown else "unsent"
 
 
@@ -83,59 +94,43 @@ def _failure(requestid: str, failure: Failed) -> Iterator[str]:
         yield f"           {count(len(failure.earlier), 'requestid')} before: {', '.join(failure.earlier)}"
 
 
-def listing_object(state: State) -> dict[str, Any]:
-    """Return the state as documented for `state list --format json`; digests stay out."""
+def listing_json(state: State) -> str:
+    """Return what `state list --format json` prints."""
     chains, failures = state.chains(), state.failures()
     addresses = sorted(state.interactions.keys() | chains.keys() | failures.keys())
-    return {
-        "format_version": 1,
+    document: StateJson = {
+        "format_version": FORMAT_VERSION,
         "lineage": state.lineage,
         "serial": state.serial,
-        "interactions": [story_object(state, address, None, chains, failures) for address in addresses],
+        "interactions": [_story_object(state, address, chains, failures) for address in addresses],
+    }
+    return to_json(document)
+
+
+def story_json(state: State, address: str, declared: Interaction | None) -> str:
+    """Return what `state show --format json` prints."""
+    story = _story_object(state, address, state.chains(), state.failures())
+    place: PlaceJson | None = {"file": declared.place.file, "line": declared.place.line} if declared else None
+    shown: ShownJson = {**story, "declared": place}
+    return to_json(shown)
+
+
+def _story_object(
+    state: State,
+    address: str,
+    chains: Mapping[str, list[tuple[str, Pending]]],
+    failures: Mapping[str, list[tuple[str, Failed]]],
+) -> StoryJson:
+    entry = state.interactions.get(address)
+    return {
+        "address": address,
+        "open": _open_object(entry) if entry else None,
+        "pending": [_pending_object(*link) for link in chains.get(address, ())],
+        "failed": [_failed_object(*failure) for failure in failures.get(address, ())],
     }
 
 
-def story_object(
-    state: State,
-    address: str,
-    declared: Interaction | None,
-    chains: dict[str, list[tuple[str, Pending]]] | None = None,
-    failures: dict[str, list[tuple[str, Failed]]] | None = None,
-) -> dict[str, Any]:
-    """Return one interaction's story as documented for `state show --format json`."""
-    chains = state.chains() if chains is None else chains
-    failures = state.failures() if failures is None else failures
-    entry = state.interactions.get(address)
-    story: dict[str, Any] = {"address": address, "open": _open_object(entry) if entry else None}
-    if declared:
-        story["declared"] = {"file": declared.place.file, "line": declared.place.line}
-    story["pending"] = [
-        {
-            "requestid": requestid,
-            "kind": link.kind.value,
-            "standing": _standing(link),
-            "provider": link.provider,
-            "at": link.at,
-            "held": link.held or None,
-        }
-        for requestid, link in chains.get(address, ())
-    ]
-    story["failed"] = [
-        {
-            "requestid": requestid,
-            "action": failure.action,
-            "attempts": failure.attempts,
-            "first": failure.first,
-            "last": failure.last,
-            "reason": failure.reason,
-            "earlier": list(failure.earlier),
-        }
-        for requestid, failure in failures.get(address, ())
-    ]
-    return story
-
-
-def _open_object(entry: Open) -> dict[str, Any]:
+def _open_object(entry: Open) -> OpenJson:
     return {
         "since": entry.at,
         "requestid": entry.requestid,
@@ -143,4 +138,27 @@ def _open_object(entry: Open) -> dict[str, Any]:
         "source": entry.source,
         "prevent_release": entry.prevent_release,
         "settled": entry.settled,
+    }
+
+
+def _pending_object(requestid: str, link: Pending) -> PendingJson:
+    return {
+        "requestid": requestid,
+        "kind": link.kind,
+        "standing": _standing(link),
+        "provider": link.provider,
+        "at": link.at,
+        "held": link.held or None,
+    }
+
+
+def _failed_object(requestid: str, failure: Failed) -> FailedJson:
+    return {
+        "requestid": requestid,
+        "action": failure.action,
+        "attempts": failure.attempts,
+        "first": failure.first,
+        "last": failure.last,
+        "reason": failure.reason,
+        "earlier": failure.earlier,
     }

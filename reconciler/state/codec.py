@@ -9,17 +9,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 from uuid import UUID
 
 import orjson
 
 from reconciler.errors import StateError
 from reconciler.interaction import NO_FIELDS, is_once, known_digest, packed
-from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
+from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State, Target
 
 VERSION: Final = 1
 _SECTIONS: Final = ("interactions", "pending", "failed")
+_TARGET: Final = frozenset({"base_url", "account"})
 _KEYS: Final = frozenset({"version", "lineage", "serial", "target", *_SECTIONS})
 LAST_SERIAL: Final = 2**53 - 1
 """The largest whole number that every JSON tool carries."""
@@ -285,7 +286,7 @@ class _Decoder:
             return None
         raw = self._mapping(value, "target")
         base_url, account = raw.get("base_url"), raw.get("account")
-        if not isinstance(base_url, str) or not (account is None or isinstance(account, str)) or len(raw) > 2:  # noqa: PLR2004
+        if not isinstance(base_url, str) or not (account is None or isinstance(account, str)) or raw.keys() - _TARGET:
             raise self._wrong("target is not {base_url, account}")
         return Target(base_url, account)
 
@@ -327,7 +328,7 @@ class _Decoder:
             self._count(entry["order"], f"{section}: order of {key!r}")
             self._time(section, key, entry["at"])
         if kind is Failed:
-            if entry["action"] not in {"dispatch", "release"}:
+            if entry["action"] not in get_args(ApiAction):
                 raise self._wrong(f"{section}: action of {key!r} is neither dispatch nor release")
             self._count(entry["attempts"], f"{section}: attempts of {key!r}")
             entry["earlier"] = tuple(entry.get("earlier", ()))
@@ -369,6 +370,7 @@ _TYPES: Final[Mapping[Any, tuple[type, ...]]] = {
     str | None: (str, type(None)),
     int: (int,),
     bool: (bool,),
+    ApiAction: (str,),
     Kind: (str,),
     bytes: (dict,),
     tuple[str, ...]: (list,),

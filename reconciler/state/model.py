@@ -13,9 +13,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from reconciler.interaction import NO_FIELDS
+
+ApiAction = Literal["dispatch", "release"]
 
 
 class Kind(StrEnum):
@@ -29,7 +31,7 @@ class Kind(StrEnum):
     """A release whose failure is as good as success: there may be nothing to release."""
 
     @property
-    def action(self) -> str:
+    def action(self) -> ApiAction:
         """The API's action that carries it."""
         return "dispatch" if self is Kind.DISPATCH else "release"
 
@@ -51,42 +53,46 @@ class Target:
     account: str | None = None
 
 
-class Open(NamedTuple):
-    """An interaction known to be open (for `once`: known to have been dispatched).
+# What stands below a field describes it, in docs/state.md and in the schema too.
 
-    `at` is when its dispatch was answered, in UTC as ISO 8601. `fields` are canonical JSON (`model.packed`), for few
-    of them are ever looked at, and hold no sensitive value.
-    `settled`: its last outcome came from a resend, which can't tell a first processing from an ignored copy.
-    """
+
+class Open(NamedTuple):
+    """An interaction known to be open (for `once`: known to have been dispatched)."""
 
     provider: str | None
     digest: str
+    """`1:` and the SHA-256 of the canonical JSON of provider and request."""
     requestid: str
+    """Of the dispatch that opened it."""
     at: str
+    """When its dispatch was answered."""
     source: str
-    fields: bytes
+    """The file that declared it."""
+    fields: bytes  # canonical JSON (`interaction.packed`), for few of them are ever looked at
+    """`route`, `linkeddata`, `routingdata`; sensitive `linkeddata` lacks its `value`."""
     prevent_release: bool = False
     settled: bool = False
+    """Its last outcome came from a resend, which can't tell a first processing from an ignored copy."""
 
 
 class Pending(NamedTuple):
-    """A request that was or may have been sent, and whose outcome isn't known.
-
-    `at` is when its intent was first saved. `unsent`: it has certainly not been processed.
-    `held`: why only a person can say what became of it.
-    """
+    """A request that was or may have been sent, and whose outcome isn't known."""
 
     address: str
     order: int
+    """Its place in its address's chain."""
     kind: Kind
     provider: str | None
     digest: str
     at: str
+    """When its intent was first saved."""
     source: str
     fields: bytes = NO_FIELDS
     prevent_release: bool = False
     unsent: bool = False
+    """It has certainly not been processed."""
     held: str = ""
+    """Why only a person can say what became of it."""
 
     @property
     def unknown(self) -> bool:
@@ -95,26 +101,25 @@ class Pending(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """A request that the API answered as failed.
-
-    `attempts` counts the consecutive failures of this action for the address; `earlier` holds up to ten
-    requestids before this one, oldest first. `resent`: it failed only when sent again, after an unknown outcome or
-    in a larger body that was refused, so the first copy may have been processed (how duplicates of processed requests
-    are answered is assumed).
-    """
+    """A request that the API answered as failed."""
 
     address: str
-    action: str
+    action: ApiAction
     provider: str | None
     digest: str
     attempts: int
+    """Consecutive failures of this action for this address."""
     first: str
     last: str
     reason: str
+    """The API's message, or that it gave none."""
     earlier: tuple[str, ...] = ()
+    """Up to ten requestids before this one, oldest first."""
     source: str = ""
     prevent_release: bool = False
     resent: bool = False
+    """It failed only when sent again, after an unknown outcome or a larger body that was refused, so the first copy may
+    have been processed (how duplicates of processed requests are answered is assumed)."""
 
 
 class Outcome(NamedTuple):
@@ -128,14 +133,20 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The project's only memory. `interactions` by address, `pending` and `failed` by requestid."""
+    """The project's only memory."""
 
     lineage: str
+    """A UUID, made once by `init`; requestids are derived from it."""
     serial: int = 0
+    """Grows with every change, and only then; at most 2^53 - 1, as every JSON tool carries it."""
     target: Target | None = None
+    """null before the first apply; once the API may know of anything in the state, another target is refused."""
     interactions: Mapping[str, Open] = field(default_factory=dict)
+    """By address: an externalid, or `once:NAME`."""
     pending: Mapping[str, Pending] = field(default_factory=dict)
+    """By requestid: what was or may have been sent, and whose outcome isn't known."""
     failed: Mapping[str, Failed] = field(default_factory=dict)
+    """By requestid: what the API answered as failed."""
 
     @property
     def met(self) -> bool:

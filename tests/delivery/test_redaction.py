@@ -178,7 +178,7 @@ def test_what_the_api_said_of_it_is_concealed_too() -> None:
     """A reason may hold a value that became sensitive: it is known from the fields, or else from the declaration."""
     content = interaction("A", linkeddata=[{"type": "url", "value": "https://crm.test/1"}])
     other, gone = content._replace(address="B"), content._replace(address="C")
-    said = {"reason": "no https://crm.test/1"}
+    said: dict[str, Any] = {"reason": "no https://crm.test/1"}
     known = state(
         interactions={"C": opened(gone, fields=in_clear(gone))},
         pending={"p1": pending(content, held="no https://crm.test/1", fields=in_clear(content))},

@@ -12,7 +12,7 @@ from reconciler.interaction import Interaction, OnChange, Place, content_digest,
 from reconciler.planning.guards import Approvals, Limits, refusals
 from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
-from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
+from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State, Target
 from tests.known import LIMITS, POLICY
 
 TARGET = Target("https://emea.api.newvoicemedia.com", "prod-uk")
@@ -58,7 +58,7 @@ def opened(declared: Interaction) -> Open:
     return Open(declared.provider, declared.digest, f"r-{declared.address}", STAMP, source, fields, guarded)
 
 
-def failed(declared: Interaction, action: str, attempts: int, reason: str) -> Failed:
+def failed(declared: Interaction, action: ApiAction, attempts: int, reason: str) -> Failed:
     """Return a failed attempt at it."""
     source = declared.place.file
     return Failed(

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.interaction import Interaction, Place
-from reconciler.render.machine import to_json
-from reconciler.render.story import listing_object, listing_text, story_object, story_text
+from reconciler.render.story import listing_json, listing_text, story_json, story_text
 from reconciler.state.model import Kind, State
 from tests.golden import assert_golden
 from tests.known import LINEAGE, failed, interaction, opened, pending, state
@@ -36,13 +35,13 @@ def declared(address: str, route: str = "CrmCallRouting") -> Interaction:
 def test_listing() -> None:
     """Each open, pending and failed one has its line, and the counts close the list."""
     assert_golden(listing_text(EVERYTHING), GOLDEN / "listing.txt")
-    assert_golden(to_json(listing_object(EVERYTHING)), GOLDEN / "listing.json")
+    assert_golden(listing_json(EVERYTHING), GOLDEN / "listing.json")
 
 
 def test_an_empty_state() -> None:
     """There is nothing to list but the counts."""
     assert listing_text(State(LINEAGE)) == "State serial 0: 0 open, 0 pending, 0 failed.\n"
-    assert listing_object(State(LINEAGE))["interactions"] == []
+    assert json.loads(listing_json(State(LINEAGE)))["interactions"] == []
 
 
 STORIES: Final = {
@@ -71,9 +70,9 @@ def test_story(name: str) -> None:
 
 
 def test_story_as_json() -> None:
-    """The same for scripts; `declared` is there only where it is."""
-    assert_golden(to_json(story_object(EVERYTHING, *STORIES["replacing"])), GOLDEN / "replacing.json")
-    assert "declared" not in story_object(EVERYTHING, *STORIES["undeclared"])
+    """The same for scripts; `declared` is null where it is no more."""
+    assert_golden(story_json(EVERYTHING, *STORIES["replacing"]), GOLDEN / "replacing.json")
+    assert json.loads(story_json(EVERYTHING, *STORIES["undeclared"]))["declared"] is None
 
 
 def test_an_unchanged_interaction_is_not_said_to_differ() -> None:
@@ -85,7 +84,7 @@ def test_an_unchanged_interaction_is_not_said_to_differ() -> None:
 
 def test_nothing_sensitive_and_no_digest_is_told() -> None:
     """The list and the stories hold neither values nor what they could be guessed from."""
-    told = listing_text(EVERYTHING) + to_json(listing_object(EVERYTHING))
+    told = listing_text(EVERYTHING) + listing_json(EVERYTHING)
     told += "".join(story_text(EVERYTHING, address, None) for address, _ in STORIES.values())
     assert "7700900123" not in told
     entries = EVERYTHING.interactions, EVERYTHING.pending, EVERYTHING.failed
@@ -110,5 +109,5 @@ def test_nothing_unprintable_comes_out(text: str) -> None:
     )
     assert listing_text(known).replace("\n", "").isprintable()
     assert story_text(known, text, sent).replace("\n", "").isprintable()
-    assert json.loads(to_json(listing_object(known)))["interactions"][0]["address"] == text
-    assert to_json(listing_object(known)).isascii()
+    assert json.loads(listing_json(known))["interactions"][0]["address"] == text
+    assert listing_json(known).isascii()

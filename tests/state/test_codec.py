@@ -216,6 +216,7 @@ WRONG: Final[list[tuple[str, Any, str]]] = [
     ("target", "https://x", "target"),
     ("target", {"base_url": 1}, "target"),
     ("target", {"base_url": "x", "account": None, "more": 1}, "target"),
+    ("target", {"base_url": "x", "more": 1}, "target"),
     ("target", {"account": "x"}, "target"),
     ("interactions", [], "interactions"),
     ("interactions", {"A": None}, "interactions"),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from reconciler.errors import StateError
-from reconciler.state.model import Failed, Kind, Outcome, Pending, Result, State
+from reconciler.state.model import ApiAction, Failed, Kind, Outcome, Pending, Result, State
 from reconciler.state.transitions import EARLIER_KEPT, fold
 from tests.known import AT, failed, interaction, opened, pending, state
 
@@ -27,7 +27,7 @@ def behind(link: Pending, order: int = 1) -> Pending:
     return link._replace(order=order)
 
 
-def failure(action: str, **more: Any) -> Failed:
+def failure(action: ApiAction, **more: Any) -> Failed:
     """Return what a request of these leaves when it fails."""
     return failed(
         NIGHT if action == "dispatch" else DAY, action, **{"first": LATER, "last": LATER, "reason": "", **more}

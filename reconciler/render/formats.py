@@ -1,0 +1,223 @@
+"""The JSON that we print, key by key: the one place where each format is described.
+
+`machine` and `story` write it, docs/plan.md and docs/state.md show it, `reconciler schema` prints it as JSON Schema.
+A change that could break a reader raises `FORMAT_VERSION`; a new key doesn't.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, TypedDict
+
+from reconciler.interaction import Json
+from reconciler.planning.guards import RefusalCode
+from reconciler.planning.plan import Action
+from reconciler.state.model import ApiAction, Kind
+
+FORMAT_VERSION: Final = 1
+Version = Literal[1]
+Counted = Action | Literal["unchanged", "declared"]
+Severity = Literal["error", "warning"]
+Standing = Literal["unknown", "unsent", "held"]
+
+
+class ProblemJson(TypedDict):
+    """One thing that is wrong in a file."""
+
+    severity: Severity
+    code: str
+    """Stable; the codes are in docs/declarations.md."""
+    file: str
+    line: int
+    """From 1; 0 is the file as a whole."""
+    column: int
+    message: str
+    hint: str | None
+    """What to do about it."""
+
+
+class ProblemsJson(TypedDict):
+    """What `validate --format json` prints."""
+
+    format_version: Version
+    valid: bool
+    """Whether there is nothing but warnings."""
+    problems: list[ProblemJson]
+    """All problems of all files, in order of place."""
+
+
+class TargetJson(TypedDict):
+    """An API and account."""
+
+    base_url: str
+    account: str | None
+
+
+class PlannedStateJson(TypedDict):
+    """The state that a plan was made from."""
+
+    lineage: str
+    serial: int
+    open: int
+    """How many interactions are open."""
+
+
+class SideJson(TypedDict):
+    """An interaction as it is or shall be."""
+
+    provider: str | None
+    file: str
+    line: int | None
+    """null where it isn't declared now."""
+    prevent_release: bool
+
+
+class FieldJson(TypedDict):
+    """One field that differs."""
+
+    field: str
+    before: Json
+    """The API's own value; sensitive `linkeddata` lacks its `value`."""
+    after: Json
+    """Likewise."""
+    sensitive: bool
+    maybe_changed: bool
+    """It is sensitive, and some sensitive value changed: the state can't tell which."""
+
+
+class StepJson(TypedDict):
+    """One request of a change."""
+
+    kind: Kind
+    provider: str | None
+    requestid: str | None
+    """null where apply makes a new one."""
+    resend: bool
+    """It may have been processed already."""
+
+
+class ChangeJson(TypedDict):
+    """What happens to one address, and why."""
+
+    action: Action
+    address: str
+    """An externalid, or `once:NAME`."""
+    reason: str
+    """A sentence, which may be reworded."""
+    attempt: int
+    """1 for a first attempt."""
+    last_failure: str | None
+    """The API's word on the last failed attempt."""
+    follows: list[str]
+    """The failed or pending requestids that it comes after."""
+    before: SideJson | None
+    """What is or may be open."""
+    after: SideJson | None
+    """What is declared."""
+    fields: list[FieldJson]
+    requests: list[StepJson]
+    """In the order of the chain."""
+
+
+class RefusalJson(TypedDict):
+    """A guard that stands against the plan."""
+
+    code: RefusalCode
+    message: str
+    override: str | None
+    """The exact flag that allows this, and no more."""
+    hint: str | None
+    """The way on without it."""
+
+
+class PlanJson(TypedDict):
+    """What `plan --format json` and `show --format json` print. Digests and sensitive values stay out."""
+
+    format_version: Version
+    target: TargetJson | None
+    """null where there is none."""
+    state: PlannedStateJson
+    summary: dict[Counted, int]
+    """How many changes of each action, how many open ones are as declared, and how many are declared."""
+    changes: list[ChangeJson]
+    """Sorted by address."""
+    refusals: list[RefusalJson]
+    warnings: list[ProblemJson]
+
+
+class OpenJson(TypedDict):
+    """An interaction that is open."""
+
+    since: str
+    """When its dispatch was answered."""
+    requestid: str
+    provider: str | None
+    source: str
+    """The file that declared it."""
+    prevent_release: bool
+    settled: bool
+    """Its last outcome came from a resend, which can't tell a first processing from an ignored copy."""
+
+
+class PlaceJson(TypedDict):
+    """Where an interaction is declared."""
+
+    file: str
+    line: int
+
+
+class PendingJson(TypedDict):
+    """A request whose outcome isn't known."""
+
+    requestid: str
+    kind: Kind
+    standing: Standing
+    """`unsent`: certainly not processed; `held`: only a person can say."""
+    provider: str | None
+    at: str
+    """When it was intended."""
+    held: str | None
+    """Why only a person can say."""
+
+
+class FailedJson(TypedDict):
+    """A request that the API answered as failed."""
+
+    requestid: str
+    action: ApiAction
+    attempts: int
+    """Consecutive failures of this action for this address."""
+    first: str
+    last: str
+    reason: str
+    """The API's message, or that it gave none."""
+    earlier: Sequence[str]
+    """Up to ten requestids before this one."""
+
+
+class StoryJson(TypedDict):
+    """What is known of one address."""
+
+    address: str
+    """An externalid, or `once:NAME`."""
+    open: OpenJson | None
+    pending: list[PendingJson]
+    """In the order of the chain."""
+    failed: list[FailedJson]
+
+
+class ShownJson(StoryJson):
+    """What `state show --format json` prints."""
+
+    declared: PlaceJson | None
+    """null where it is declared no more."""
+
+
+class StateJson(TypedDict):
+    """What `state list --format json` prints. Digests stay out."""
+
+    format_version: Version
+    lineage: str
+    serial: int
+    interactions: list[StoryJson]
+    """Sorted by address."""
