@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+_LONGEST: Final = 80
 _BYTES: Final = re.compile("[\udc80-\udcff]+")
 
 
@@ -25,6 +26,11 @@ def readable(text: str) -> str:
         return text
     named = _BYTES.sub(lambda run: run[0].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), text)
     return named.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def brief(text: str) -> str:
+    """Return a name as messages show it: visible, and not endless."""
+    return visible(text) if len(text) <= _LONGEST else visible(text[:_LONGEST]) + "…"
 
 
 def _escape(code: int) -> str:

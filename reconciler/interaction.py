@@ -7,16 +7,20 @@ canonical JSON (UTF-8, keys sorted, no white space). Its digest decides whether 
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import orjson
 
+from reconciler.escape import brief
+
 Json = Any
 ONCE_PREFIX: Final = "once:"
 NO_FIELDS: Final = b"{}"
 _SCHEME: Final = "1"
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
 class OnChange(StrEnum):
@@ -68,6 +72,19 @@ def packed(fields: Mapping[str, Json]) -> bytes:
 def without_sensitive(fields: bytes, sensitive: frozenset[str]) -> bytes:
     """Return stored fields without the values that were not sensitive when they were stored, and are now."""
     return packed(public_fields(orjson.loads(fields), sensitive))
+
+
+def identity_flaw(name: str, *, once: bool) -> str:
+    """Return what is wrong with an externalid, or with the name of a once, to end a sentence; nothing if it is fine."""
+    if not name:
+        return "is empty"
+    if not name.isprintable() and any(unicodedata.category(character) in _INVISIBLE for character in name):
+        return f"'{brief(name)}' holds a control or invisible character"
+    if name != name.strip():
+        return f"'{brief(name)}' starts or ends with white space"
+    if not once and is_once(name):
+        return f"'{brief(name)}' starts with 'once:', which is kept for interactions without an externalid"
+    return ""
 
 
 def is_once(address: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from reconciler.declarations.json_schema import choices, home, known_fields
 from reconciler.declarations.schema import LINKEDDATA_TYPES, ON_CHANGE
 from reconciler.errors import Problem
-from reconciler.escape import visible
+from reconciler.escape import brief, visible
 from reconciler.yamlfile.document import Document, Path
 from reconciler.yamlfile.scalars import describe
 
@@ -59,11 +59,6 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def shown(text: str) -> str:
-    """Return a name from a file as messages show it: escaped, and not endless."""
-    return visible(text) if len(text) <= 2 * _SHOWN else visible(text[: 2 * _SHOWN]) + "…"
-
-
 class _Translator:
     """Translates the errors of one document."""
 
@@ -103,7 +98,7 @@ class _Translator:
         # In a sensitive item an unknown field may be its value, slipped: it isn't shown.
         named = close is not None or not self._is_sensitive(path)
         message = (
-            f"unknown field '{shown(field)}'" if named else "unknown field (not shown: it may be a sensitive value)"
+            f"unknown field '{brief(field)}'" if named else "unknown field (not shown: it may be a sensitive value)"
         )
         return ("unknown-field", f"{message} in {where(container)}", _field_hint(field, container, close))
 

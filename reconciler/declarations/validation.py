@@ -6,22 +6,28 @@ default is reported once, where it stands; what only the whole can show is check
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
 from reconciler.declarations.linkeddata import check_linkeddata
-from reconciler.declarations.messages import problem_at, shown, suggestion, translated
+from reconciler.declarations.messages import problem_at, suggestion, translated
 from reconciler.declarations.rules import Rules
 from reconciler.declarations.schema import ON_CHANGE, PREVENT_RELEASE, SENT, WHOLE, complaints
 from reconciler.errors import Problem
-from reconciler.interaction import ONCE_PREFIX, Interaction, OnChange, Place, content_digest, dispatch_body
+from reconciler.interaction import (
+    ONCE_PREFIX,
+    Interaction,
+    OnChange,
+    Place,
+    content_digest,
+    dispatch_body,
+    identity_flaw,
+)
 from reconciler.yamlfile.document import Document, Path
 from reconciler.yamlfile.scalars import describe
 
-_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NONE: Final[frozenset[Path]] = frozenset()
 _ENVELOPE: Final = len('{"requests":[,"requestid":""]}') + 36
 _PROVIDER: Final = len('"provider":,')
@@ -159,21 +165,11 @@ class _Checker:
         return ONCE_PREFIX + text if name == "once" else text
 
     def _identity(self, path: Path, text: str) -> bool:
-        if text and text.isprintable() and text[0] != " " and text[-1] != " " and not text.startswith(ONCE_PREFIX):
-            return True
         subject = str(path[-1])
-        if not text:
-            message = "is empty"
-        elif any(unicodedata.category(character) in _INVISIBLE for character in text):
-            message = f"'{shown(text)}' holds a control or invisible character"
-        elif text != text.strip():
-            message = f"'{shown(text)}' starts or ends with white space"
-        elif subject == "externalid" and text.startswith(ONCE_PREFIX):
-            message = f"'{shown(text)}' starts with 'once:', which is kept for interactions without an externalid"
-        else:
-            return True
-        self._problem(path, "identity", f"{subject} {message}")
-        return False
+        flaw = identity_flaw(text, once=subject == "once")
+        if flaw:
+            self._problem(path, "identity", f"{subject} {flaw}")
+        return not flaw
 
     def _linkeddata(self, holder: Any, path: Path) -> None:
         items = holder.get("linkeddata") if isinstance(holder, dict) else None

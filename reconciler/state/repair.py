@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from reconciler.commandline import resolutions
 from reconciler.errors import ReconcilerError
-from reconciler.interaction import is_once
+from reconciler.interaction import ONCE_PREFIX, identity_flaw, is_once
 from reconciler.state.model import Failed, Kind, Outcome, Pending, Result, State
 from reconciler.state.transitions import fold
 
@@ -55,6 +55,8 @@ def rename(state: State, source: str, destination: str) -> Mended:
             "only a once can be renamed: an externalid is known to the API, which can't change it",
             hint="Change it in the declaration: the old one is released and the new one dispatched.",
         )
+    if flaw := identity_flaw(destination.removeprefix(ONCE_PREFIX), once=True):
+        raise ReconcilerError(f"once {flaw}", hint="No declaration could hold it under that name.")
     chains, failures = state.chains(), state.failures()
     if destination in state.interactions or destination in chains or destination in failures:
         raise ReconcilerError(f"{destination} is in the state already")

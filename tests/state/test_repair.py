@@ -85,10 +85,13 @@ def test_rename() -> None:
         ("once:sms", "once:failed", "once:failed is in the state already"),
         ("once:other", "once:text", "once:other is not in the state"),
         ("once:busy", "once:text", "once:busy: a request is pending"),
+        ("once:sms", "once:", "once is empty"),
+        ("once:sms", "once: text", "once ' text' starts or ends with white space"),
+        ("once:sms", "once:a\x1bb", r"once 'a\\x1bb' holds a control or invisible character"),
     ],
 )
 def test_rename_refuses(source: str, destination: str, why: str) -> None:
-    """What the API knows by name, and what is there already, can't be renamed to."""
+    """What the API knows by name, what is there already, and what no declaration could hold, can't be renamed to."""
     known = state(
         interactions={name: opened(SMS) for name in ("once:sms", "once:open", "once:busy")} | {"A": opened(DAY)},
         pending={"p1": pending(interaction("once:pending")), "p2": pending(interaction("once:busy"))},
