@@ -72,6 +72,7 @@ class Snapshot:
     files: Files
     memory: Any
     record: Any
+    copies: Any
 
 
 @dataclass(frozen=True)
@@ -436,13 +437,14 @@ class Bench:
     def snapshot(self) -> Snapshot:
         """Return what the folder and the server hold."""
         emulator = self.server.emulator
-        return Snapshot(self.files(), deepcopy(emulator.memory), deepcopy(emulator.record))
+        return Snapshot(self.files(), deepcopy(emulator.memory), deepcopy(emulator.record), deepcopy(emulator.copies))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Put folder and server back."""
         self.write(snapshot.files)
         self.server.emulator.memory = deepcopy(snapshot.memory)
         self.server.emulator.record = deepcopy(snapshot.record)
+        self.server.emulator.copies = deepcopy(snapshot.copies)
 
 
 def judge(server: SandboxServer, wanted: Sequence[Interaction], *, once: int) -> Iterator[str]:
