@@ -7,6 +7,8 @@ different things to different readers.
 from __future__ import annotations
 
 import re
+from bisect import bisect
+from functools import cached_property
 from typing import Final, NamedTuple
 
 _CONTROLS: Final = bytes(code for code in range(0x20) if code not in b"\t\n\r") + b"\x7f"
@@ -35,12 +37,20 @@ def refusal(data: bytes) -> Refusal | None:
     return _wide(data) or _invalid(data) or _control(data.decode())
 
 
-def position(text: str, offset: int) -> tuple[int, int]:
-    """Return line and column, from 1, of the character at `offset`."""
-    line, start = 1, 0
-    for found in _BREAK.finditer(text, 0, offset):
-        line, start = line + 1, found.end()
-    return line, offset - start + 1
+class Lines:
+    """The lines of a text, looked for only once somebody asks where something stands."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *(found.end() for found in _BREAK.finditer(self._text))]
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Return line and column, from 0, of the character at `offset`."""
+        line = bisect(self._starts, offset) - 1
+        return line, offset - self._starts[line]
 
 
 def _wide(data: bytes) -> Refusal | None:
@@ -56,8 +66,8 @@ def _invalid(data: bytes) -> Refusal | None:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        line, column = position(data[: error.start].decode(), len(data[: error.start].decode()))
-        return Refusal(line, column, "encoding", f"the byte 0x{data[error.start]:02x} is not UTF-8", _SAVE)
+        before = data[: error.start].decode()
+        return _refusal(before, len(before), "encoding", f"the byte 0x{data[error.start]:02x} is not UTF-8", _SAVE)
     return None
 
 
@@ -68,4 +78,9 @@ def _control(text: str) -> Refusal | None:
     name = _NAMES.get(character, "the control character")
     message = f"{name} (U+{ord(character):04X}) may not stand in a file as such"
     hint = "remove it, or write it as an escape inside double quotes"
-    return Refusal(*position(text, found.start()), "control-character", message, hint)
+    return _refusal(text, found.start(), "control-character", message, hint)
+
+
+def _refusal(text: str, offset: int, code: str, message: str, hint: str) -> Refusal:
+    line, column = Lines(text).position(offset)
+    return Refusal(line + 1, column + 1, code, message, hint)

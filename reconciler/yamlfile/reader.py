@@ -1,6 +1,7 @@
 """The bytes of a YAML or JSON file to documents with positions; the only user of the YAML parsers.
 
-Events come from libyaml through PyYAML's C parser. What libyaml refuses is judged by ruamel.yaml's pure parser, whose
+A name that ends in `.json` is read as JSON, which YAML 1.2 contains and no YAML parser reads whole. All else is YAML:
+events come from libyaml through PyYAML's C parser. What libyaml refuses is judged by ruamel.yaml's pure parser, whose
 messages and positions are the better ones; the values are built by the same `Builder` either way.
 """
 
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from reconciler.errors import Problem
 from reconciler.escape import visible
+from reconciler.yamlfile import jsonevents
 from reconciler.yamlfile.builder import Builder, Kinds, Refused
 from reconciler.yamlfile.document import Mark, Parsed
 from reconciler.yamlfile.encoding import refusal
@@ -28,6 +30,15 @@ def parse(data: bytes, name: str) -> Parsed:
     """Return the documents of a file, with positions, and the problems met in reading it; never raises."""
     if (refused := refusal(data)) is not None:
         return Parsed(problems=[Problem(name, *refused)])
+    return _parse_json(data, name) if name.lower().endswith(".json") else _parse_yaml(data, name)
+
+
+def _parse_json(data: bytes, name: str) -> Parsed:
+    stream = jsonevents.events(data.decode())
+    return Builder(lambda: next(stream, None), jsonevents.KINDS, name).build()
+
+
+def _parse_yaml(data: bytes, name: str) -> Parsed:
     if b"%TAG" in data and data.count(b"%TAG") > _MAX_TAG_DIRECTIVES:  # libyaml compares each with every other
         return Parsed(problems=[Problem(name, 1, 1, "tag", "tags and %TAG lines are not allowed", "remove them")])
     libyaml = _libyaml()
