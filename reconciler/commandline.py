@@ -20,6 +20,12 @@ class CommandLine:
         """Return `reconciler`, the options in force and these words, each quoted where a shell needs it."""
         return " ".join(map(quoted, ("reconciler", *self.options, *words)))
 
+    def within(self, environment: str | None) -> CommandLine:
+        """Return it with the environment said, for another shell has not set the variable that this one may have."""
+        if not environment or any(option == "--env" or option.startswith("--env=") for option in self.options):
+            return self
+        return CommandLine((*self.options, f"--env={environment}"))
+
 
 PLAIN: Final = CommandLine()
 

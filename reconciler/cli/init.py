@@ -55,7 +55,8 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     for line in filter(None, made):
         console.out(f"Made {visible(line)}\n")
     known = workspace.settings.base_url
-    console.out(_NEXT.format(region="" if known else ", and set region in reconciler.yaml."))
+    plan, apply = console.command("plan"), console.command("apply")
+    console.out(_NEXT.format(region="" if known else ", and set region in reconciler.yaml.", plan=plan, apply=apply))
     return ExitCode.DONE
 
 
@@ -107,5 +108,5 @@ _NEXT: Final = """
 Next:
   1. Declare in interactions/ what should be open.
   2. export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…{region}
-  3. reconciler plan, then reconciler apply. Without an account, add --sandbox to both.
+  3. {plan}, then {apply}. Without an account, add --sandbox to both.
 """

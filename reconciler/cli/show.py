@@ -18,6 +18,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     path = Path(options.directory or ".") / options.plan
     check_outputs(options, {path: "the saved plan"})
     saved = read_plan(path)
+    console.command = console.command.within(saved.environment)
     console.out(render(saved, options, console))
     write_copies(saved, options, console)
     return ExitCode.DONE

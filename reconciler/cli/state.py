@@ -9,8 +9,9 @@ from typing import Final
 
 from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace, open_workspace
+from reconciler.commandline import operands
 from reconciler.errors import DeclarationError, ExitCode, ReconcilerError
-from reconciler.interaction import Interaction
+from reconciler.interaction import ONCE_PREFIX, Interaction
 from reconciler.render.story import listing_json, listing_text, story_json, story_text
 from reconciler.state.model import State
 from reconciler.state.repair import Mended, forget, new_lineage, rename, resolve
@@ -44,7 +45,7 @@ def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -
     if options.format == "json":
         console.out(story_json(state, options.address, declared))
     else:
-        console.out(story_text(state, options.address, declared))
+        console.out(story_text(state, options.address, declared, console.command))
 
 
 def _declared(workspace: Workspace, address: str, console: Console) -> Interaction | None:
@@ -62,9 +63,11 @@ def _declared(workspace: Workspace, address: str, console: Console) -> Interacti
 def _require_known(state: State, declared: Interaction | None, address: str) -> None:
     traces = address in state.interactions or address in state.chains() or address in state.failures()
     if not traces and declared is None:
-        named = f"once:{address}" in state.interactions
-        hint = f"Did you mean once:{address}?" if named else "`reconciler state list` shows what is there."
-        raise ReconcilerError(f"{address} is neither declared nor in the state", hint=hint)
+        once = f"{ONCE_PREFIX}{address}"
+        wrong = f"{address} is neither declared nor in the state"
+        if once in state.interactions:
+            raise ReconcilerError(wrong, hint="The once of that name", command=("state", "show", *operands(once)))
+        raise ReconcilerError(wrong, hint="What is there", command=("state", "list"))
 
 
 def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:

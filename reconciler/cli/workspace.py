@@ -75,6 +75,7 @@ def open_workspace(options: argparse.Namespace, console: Console) -> Workspace:
     settings = configure(folder, os.environ, file=file, environment=options.env, flags=flags)
     for warning in settings.warnings:
         console.warn(warning)
+    console.command = console.command.within(settings.environment)
     if options.sandbox:
         console.note("SANDBOX: nothing real is dispatched or released; a sandbox on this machine answers.")
     return Workspace(settings, options.sandbox, os.environ)

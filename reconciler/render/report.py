@@ -18,8 +18,9 @@ _SHOWN = 50
 
 def report_text(report: Report, command: CommandLine = PLAIN) -> str:
     """Return the closing text of an apply; `command` is how the next one is to be called."""
-    found = (_problems(report), _failed(report), _unknown(report), _held(report, command), _unsent(report))
-    blocks = ["\n".join(block) for block in map(list, found) if block]
+    parts = (_failed, _unknown, _held, _unsent)
+    found = [list(_problems(report)), *(list(part(report, command)) for part in parts)]
+    blocks = ["\n".join(block) for block in found if block]
     return "\n\n".join([*blocks, _closing(report)]) + "\n"
 
 
@@ -30,13 +31,13 @@ def _problems(report: Report) -> Iterator[str]:
         yield "Interrupted: calls in flight were waited for, nothing else was sent, and all is saved."
 
 
-def _failed(report: Report) -> Iterator[str]:
+def _failed(report: Report, command: CommandLine) -> Iterator[str]:
     if not report.failed:
         return
     yield f"Failed: {count(len(report.failed), 'request')}. The next apply tries again, under new requestids."
     for requestid, failure in report.failed[:_SHOWN]:
         yield from _failure(requestid, failure)
-    yield from _more(len(report.failed))
+    yield from _more(len(report.failed), command)
 
 
 def _failure(requestid: str, failure: Failed) -> Iterator[str]:
@@ -46,14 +47,14 @@ def _failure(requestid: str, failure: Failed) -> Iterator[str]:
     yield f"            requestid {requestid}"
 
 
-def _unknown(report: Report) -> Iterator[str]:
+def _unknown(report: Report, command: CommandLine) -> Iterator[str]:
     if not report.unknown:
         return
     yield (
         f"Unknown: {count(len(report.unknown), 'request')} may or may not have been processed. "
         "The next apply settles it, under the same requestids."
     )
-    yield from _links(report.unknown)
+    yield from _links(report.unknown, command)
 
 
 def _held(report: Report, command: CommandLine) -> Iterator[str]:
@@ -66,25 +67,25 @@ def _held(report: Report, command: CommandLine) -> Iterator[str]:
         yield f"  {visible(held.address)}   {visible(held.why)}"
         yield from (f"            {action} requestid {requestid}" for action, requestid in held.requests)
         yield from (f"            {command(*words)}" for words in resolutions(held.address))
-    yield from _more(number)
+    yield from _more(number, command)
 
 
-def _unsent(report: Report) -> Iterator[str]:
+def _unsent(report: Report, command: CommandLine) -> Iterator[str]:
     if not report.unsent:
         return
     yield f"Not sent: {count(len(report.unsent), 'request')}. The next apply sends what is still wanted."
-    yield from _links(report.unsent)
+    yield from _links(report.unsent, command)
 
 
-def _links(links: tuple[tuple[str, Pending], ...]) -> Iterator[str]:
+def _links(links: tuple[tuple[str, Pending], ...], command: CommandLine) -> Iterator[str]:
     for requestid, link in links[:_SHOWN]:
         yield f"  {link.kind:<9} {visible(link.address)}   requestid {requestid}"
-    yield from _more(len(links))
+    yield from _more(len(links), command)
 
 
-def _more(number: int) -> Iterator[str]:
+def _more(number: int, command: CommandLine) -> Iterator[str]:
     if number > _SHOWN:
-        yield f"  and {number - _SHOWN} more: `reconciler state list` shows them all"
+        yield f"  and {number - _SHOWN} more: {command('state', 'list')}"
 
 
 def _closing(report: Report) -> str:

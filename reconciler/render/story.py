@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from reconciler.commandline import PLAIN, CommandLine
 from reconciler.escape import visible
 from reconciler.interaction import Interaction, same_content
 from reconciler.render.formats import (
@@ -50,19 +51,19 @@ def _standing(link: Pending) -> Standing:
     return "held" if link.held else "unknown" if link.unknown else "unsent"
 
 
-def story_text(state: State, address: str, declared: Interaction | None) -> str:
+def story_text(state: State, address: str, declared: Interaction | None, command: CommandLine = PLAIN) -> str:
     """Return what is known of one address: declared where, open since when, under which requestid, failures."""
-    lines = [visible(address), *(f"  {line}" for line in _story(state, address, declared))]
+    lines = [visible(address), *(f"  {line}" for line in _story(state, address, declared, command))]
     return "\n".join(lines) + "\n"
 
 
-def _story(state: State, address: str, declared: Interaction | None) -> Iterator[str]:
+def _story(state: State, address: str, declared: Interaction | None, command: CommandLine) -> Iterator[str]:
     entry = state.interactions.get(address)
     yield f"declared   {visible(str(declared.place))}" if declared else "declared   no more"
     if entry:
         yield from _open(entry)
         if declared and not same_content(entry.digest, declared):
-            yield "changed    what is declared differs from what is open: see `reconciler plan`"
+            yield f"changed    what is declared differs from what is open: {command('plan')}"
     else:
         yield "open       no"
     for requestid, link in state.chains().get(address, ()):

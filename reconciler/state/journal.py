@@ -96,7 +96,7 @@ def _damaged(name: str, number: int, why: str) -> StateError:
     return StateError(
         f"{name}: record {number} is damaged: {why}",
         hint="Restore state and journal together from where they are kept. If that can't be done, move the journal "
-        "away: what it told is then unknown, and the next apply settles it by sending the same requestids again.",
+        "away: what it told is then unknown, and the next apply settles it under the same requestids, or holds it.",
     )
 
 
@@ -115,8 +115,9 @@ def fold_left_over(state: State, records: tuple[Record, ...], name: str) -> Stat
             raise StateError(
                 f"{name}: the journal continues serial {record.serial}, but the state is at serial {state.serial}: "
                 "the state was restored from an older copy",
-                hint=f"Put back the state with serial {record.serial}. If the older one is meant, "
-                "`reconciler state new-lineage` sets the journal aside and makes it a state of its own.",
+                hint=f"Put back the state with serial {record.serial}. If the older one is meant, make it a state "
+                "of its own; the journal is set aside",
+                command=("state", "new-lineage"),
             )
     current = [
         (outcome, record.at) for record in records if record.serial == state.serial for outcome in record.outcomes

@@ -31,7 +31,7 @@ def forget(state: State, addresses: Sequence[str]) -> Mended:
         if any(not link.unsent for _, link in chains.get(address, ())):
             raise ReconcilerError(
                 f"{address}: the outcome of a request is unknown, so it can't be forgotten",
-                hint="Look it up and say what became of it first, `not-applied` if it was not processed",
+                hint="Look it up, and say first what became of it (as not-applied if it was not processed)",
                 command=resolutions(address)[0],
             )
         if address not in state.interactions and address not in chains and address not in failures:
@@ -63,7 +63,7 @@ def rename(state: State, source: str, destination: str) -> Mended:
     if source not in state.interactions:
         raise _unknown(source)
     if source in chains:
-        raise ReconcilerError(f"{source}: a request is pending", hint="Run apply first, or resolve it.")
+        raise ReconcilerError(f"{source}: a request is pending", hint="Settle it first", command=("apply",))
     interactions = dict(state.interactions)
     interactions[destination] = interactions.pop(source)
     failed = {rid: failure for rid, failure in state.failed.items() if failure.address != source}
@@ -91,7 +91,9 @@ def resolve(state: State, address: str, *, applied: bool, at: str) -> Mended:
     said = [f"{address}: the {kind} {requestid} is taken as {'applied' if applied else 'not applied'}."]
     left = [other for _, other in mended.chains().get(address, ()) if not other.unsent]
     if left:
-        said.append(f"A {left[0].kind} of {address} is still unknown: run apply, or resolve it too.")
+        said.append(
+            f"A {left[0].kind} of {address} is still unknown: apply settles it, or holds it for you, as a plan says."
+        )
     return Mended(mended, tuple(said))
 
 

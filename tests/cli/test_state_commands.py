@@ -417,7 +417,7 @@ def test_a_journal_ahead_of_its_state_is_refused(place: Workplace, server: Sandb
             1,
             f"Error: {journal(place)}: the journal continues serial 1, but the state is at serial 0",
             "Put back the state with serial 1.",
-            "`reconciler state new-lineage` sets the journal aside",
+            "make it a state of its own; the journal is set aside: reconciler state new-lineage",
         )
     assert len(server.calls) == calls
     aside = place.folder / "reconciler.state.json.journal.aside1"

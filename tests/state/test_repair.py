@@ -214,7 +214,7 @@ def test_resolve_says_what_is_left() -> None:
     known = state(interactions={"A": opened(DAY)}, pending={"p1": RELEASE, "p2": DISPATCH})
     assert resolve(known, "A", applied=True, at=LATER).said == (
         "A: the release p1 is taken as applied.",
-        "A dispatch of A is still unknown: run apply, or resolve it too.",
+        "A dispatch of A is still unknown: apply settles it, or holds it for you, as a plan says.",
     )
     assert resolve(known, "A", applied=False, at=LATER).said == ("A: the release p1 is taken as not applied.",)
 

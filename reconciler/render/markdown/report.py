@@ -13,11 +13,10 @@ from reconciler.errors import ExitCode
 from reconciler.planning.plan import Change
 from reconciler.render.fit import Item, Section, fit
 from reconciler.render.markdown.gfm import code, prose, size
-from reconciler.render.markdown.plan import LIMIT, SMALLEST, titled
+from reconciler.render.markdown.plan import LIMIT, NOT_ALL, SMALLEST, titled
 from reconciler.render.words import count, times
 from reconciler.state.model import Failed, Kind, Pending
 
-_NOT_ALL = "*Not all of it fits here: `reconciler state list` shows everything.*"
 _VERDICTS = {
     ExitCode.DONE: "done",
     ExitCode.ERROR: "not everything could be sent",
@@ -32,7 +31,8 @@ def report_markdown(report: Report, environment: str | None, limit: int = LIMIT,
     if limit < SMALLEST:
         raise ValueError(f"{limit} characters are too few; {SMALLEST} is the least")
     top = [titled("Apply", environment, _VERDICTS[report.exit_code]), _counts(report)]
-    return _document(top, _sections(report, command), limit)
+    not_all = f"*Not all of it fits here. Everything:* {code(command('state', 'list'))}"
+    return _document(top, _sections(report, command), limit, not_all)
 
 
 def stale_markdown(
@@ -44,13 +44,13 @@ def stale_markdown(
         titled("Apply", environment, "the saved plan is stale"),
         "Nothing was sent. Plan anew, and have that reviewed.",
     ]
-    return _document(top, [Section(f"### {count(len(items), 'difference')}", items)], limit)
+    return _document(top, [Section(f"### {count(len(items), 'difference')}", items)], limit, NOT_ALL)
 
 
-def _document(top: list[str], sections: Iterable[Section], limit: int) -> str:
-    fixed = sum(size(block) + 2 for block in (*top, _NOT_ALL))
+def _document(top: list[str], sections: Iterable[Section], limit: int, not_all: str) -> str:
+    fixed = sum(size(block) + 2 for block in (*top, not_all))
     fitted = fit([section for section in sections if section.items], limit - fixed)
-    return "\n\n".join([*top, *fitted.texts, *([] if fitted.complete else [_NOT_ALL])]) + "\n"
+    return "\n\n".join([*top, *fitted.texts, *([] if fitted.complete else [not_all])]) + "\n"
 
 
 def _counts(report: Report) -> str:
