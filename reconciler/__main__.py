@@ -11,7 +11,7 @@ from typing import Final
 _INTERRUPTED: Final = 130
 
 
-def main() -> int:
+def main() -> int | str:
     """Run the command line; interrupted before it runs, or when it has run, it leaves at once and as quietly."""
     code = _INTERRUPTED  # not from `errors`: nothing is imported yet
 
@@ -19,8 +19,10 @@ def main() -> int:
         os._exit(code)
 
     _hear(leave)
-    from reconciler.cli import main as run  # noqa: PLC0415  # what is imported here may be interrupted
-
+    try:
+        from reconciler.cli import main as run  # noqa: PLC0415  # what is imported here may be interrupted, or fail
+    except Exception as error:  # noqa: BLE001  # too little memory has many names
+        return f"Error: reconciler can't be loaded: {type(error).__name__} {error}"
     try:
         code = run()
     except KeyboardInterrupt:

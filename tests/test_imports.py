@@ -36,6 +36,7 @@ SHELL = {
     "delivery.connection",
     "delivery.tokens",
     "delivery.executor",
+    "delivery.workers",
     "cli",
     "sandbox",
     "__main__",

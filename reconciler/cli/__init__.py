@@ -38,22 +38,12 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
     gc.disable()  # a run is short, and nothing large in it holds cycles: looking for them would only take time
     try:
         return _run(sys.argv[1:] if arguments is None else arguments, console)
-    except (DeclarationError, ConfigError) as error:
-        _show_problems(error, console)
-        return error.exit_code
-    except ReconcilerError as error:
-        console.error(str(error), console.hint(error))
-        return error.exit_code
     except KeyboardInterrupt:
         console.leave_line()
         console.error("interrupted" if console.sent else "interrupted; nothing was sent")
         return ExitCode.INTERRUPTED
-    except (RecursionError, MemoryError, ImportError) as error:
-        console.error(*_as_limit(error))
-        return ExitCode.ERROR
     except Exception as error:  # noqa: BLE001  # the last resort: no traceback reaches a user
-        console.error(_as_bug(error), "Please report it. What was sent is saved as ever: run again once it is mended.")
-        return ExitCode.ERROR
+        return _explain(error, console)
     finally:
         console.close()
         if arguments is None:
@@ -62,11 +52,39 @@ def _guarded(arguments: Sequence[str] | None, console: Console) -> int:
             gc.enable()
 
 
-def _as_limit(error: RecursionError | MemoryError | ImportError) -> tuple[str, str]:
-    """Return what the machine or the input does not allow, and what to do about it."""
-    if isinstance(error, ImportError):
-        return f"a part can't be loaded: {error}", "Give it more memory, or install reconciler anew."
-    return "the input is nested too deeply" if isinstance(error, RecursionError) else "there is not enough memory", ""
+def _explain(error: Exception, console: Console) -> ExitCode:
+    """Say what is wrong, and return the exit code that says so too."""
+    if not isinstance(error, ReconcilerError):
+        console.error(*_unforeseen(error))
+        return ExitCode.ERROR
+    if isinstance(error, DeclarationError | ConfigError) and error.problems:
+        from reconciler.render.problems import problems_text  # noqa: PLC0415  # only where there are problems
+
+        console.problems(error.problems, problems_text(error.problems))
+    console.error(str(error), console.hint(error))
+    return error.exit_code
+
+
+def _unforeseen(error: Exception) -> tuple[str, str]:
+    """Return what is wrong, and what to do, where no check foresaw it."""
+    match error:
+        case RecursionError():
+            return "the input is nested too deeply", ""
+        case MemoryError():
+            return "there is not enough memory", ""
+        case ImportError() | SystemError():
+            return f"a part can't be loaded: {error}", "Give it more memory (ulimit -v), or install reconciler anew."
+        case OSError():
+            # What is expected of files is mapped where it happens; this is the rest, said plainly.
+            return f"{_named(error)}{error.strerror or error}", ""
+        case _:
+            return _as_bug(error), "Please report it. What was sent is saved as ever: run again once it is mended."
+
+
+def _named(error: OSError) -> str:
+    """Return what an error of the system is about, as far as it says so; asked where we are, it names nothing."""
+    name = error.filename or ("the working folder" if isinstance(error, FileNotFoundError) else "")
+    return f"{name}: " if name else ""
 
 
 def _as_bug(error: Exception) -> str:
@@ -85,19 +103,13 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         console.out(str(told))
         return ExitCode.DONE
     console.configure(options)
-    os.umask(0o077)
     listen(signal.SIGINT, signal.SIGTERM)
     if options.module == "sandbox":
         gc.enable()  # it serves for days
-    try:
-        _occupy_standard_streams()
-        # Each command's module is imported only when it runs: plan needs no HTTP, --version needs nothing.
-        command = import_module(f"reconciler.cli.{options.module}")
-        return int(command.run(options, console))
-    except OSError as error:
-        # What is expected of files is mapped where it happens; this is the rest, said plainly.
-        name = f"{error.filename}: " if error.filename else ""
-        raise ReconcilerError(f"{name}{error.strerror or error}") from error
+    _occupy_standard_streams()
+    # Each command's module is imported only when it runs: plan needs no HTTP, --version needs nothing.
+    command = import_module(f"reconciler.cli.{options.module}")
+    return int(command.run(options, console))
 
 
 def _occupy_standard_streams() -> None:
@@ -105,11 +117,3 @@ def _occupy_standard_streams() -> None:
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(descriptor)
-
-
-def _show_problems(error: DeclarationError | ConfigError, console: Console) -> None:
-    from reconciler.render.problems import problems_text  # noqa: PLC0415  # only where there are problems
-
-    if error.problems:
-        console.problems(error.problems, problems_text(error.problems))
-    console.error(str(error), console.hint(error))

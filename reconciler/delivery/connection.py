@@ -22,6 +22,7 @@ import httpx
 from reconciler import __version__
 from reconciler.config.urls import is_loopback
 from reconciler.delivery.answers import NotProcessed, Unknown
+from reconciler.delivery.workers import started
 from reconciler.errors import ConfigError
 
 _LARGEST_ANSWER: Final = 10_000_000
@@ -181,18 +182,14 @@ class _Watchdog:
         self._seconds = seconds
         self._calls: set[_Call] = set()
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._closed = threading.Event()
+        started(self._watch, "watchdog", daemon=True)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[_Call]:
         """Give a call, to be cut if it takes too long; raises ReadTimeout if it was, unless nothing was sent."""
         call = _Call(time.monotonic() + self._seconds)
         with self._lock:
-            if self._thread is None:
-                thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-                thread.start()
-                self._thread = thread  # only now: a system that is short of threads may have one for the next call
             self._calls.add(call)
         try:
             yield call

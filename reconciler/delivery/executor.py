@@ -12,7 +12,6 @@ import queue
 import random
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final, Protocol
@@ -24,6 +23,7 @@ from reconciler.delivery.redaction import Scrubber
 from reconciler.delivery.report import Report
 from reconciler.delivery.retry import Again, Budget, Halve, History, Left, Settled, decide
 from reconciler.delivery.throttle import Brake, Clock, Pace
+from reconciler.delivery.workers import Workers
 from reconciler.errors import StateError
 from reconciler.state.journal import Record
 from reconciler.state.model import Kind, Open, Outcome, Result, State
@@ -105,9 +105,11 @@ def apply(intent: Intent, options: Options, shell: Shell) -> Report:
 
     Raises StateError if the state or journal can't be written; nothing more is sent from then on.
     """
-    shell.store.save(intent.state)
-    courier = _Courier(intent, options, shell)
-    courier.carry()
+    # Before the intent is saved: where there is nothing to send with, nothing is pending.
+    with Workers(min(options.parallelism, len(intent.chains))) as workers:
+        shell.store.save(intent.state)
+        courier = _Courier(intent, options, shell, workers)
+        courier.carry()
     state = intent.state
     if courier.results:
         state = courier.draft.done()
@@ -161,11 +163,12 @@ class _Delivered:
 class _Courier:
     """Carries chains: all releases first, then dispatches, each link after the one before it."""
 
-    def __init__(self, intent: Intent, options: Options, shell: Shell) -> None:
+    def __init__(self, intent: Intent, options: Options, shell: Shell, workers: Workers) -> None:
         self._intent = intent
         self._chains = intent.chains
         self._options = options
         self._shell = shell
+        self._workers = workers
         self._pace = Pace(shell.clock)
         self._broken: StateError | None = None
         self._left_behind: list[Request] = []
@@ -190,8 +193,7 @@ class _Courier:
             return
         self._shell.progress.started(total)
         try:
-            with ThreadPoolExecutor(self._options.parallelism, thread_name_prefix="invoke") as pool:
-                self._waves(pool)
+            self._waves()
             self._mark_unsent()
             self._fold()
         finally:
@@ -199,11 +201,11 @@ class _Courier:
         if self._broken:
             raise self._broken
 
-    def _waves(self, pool: ThreadPoolExecutor) -> None:
+    def _waves(self) -> None:
         try:
             while releases := self._heads(dispatches=False):
-                self._wave(releases, pool)
-            self._wave(self._heads(dispatches=True), pool)
+                self._wave(releases)
+            self._wave(self._heads(dispatches=True))
         except BaseException:
             # Whatever it is, nothing more is sent, and calls in flight are not tried again.
             self._shell.brake.pull()
@@ -216,18 +218,18 @@ class _Courier:
         dispatch = Kind.DISPATCH
         return [chain[0] for chain in self._chains if (chain[0].kind is dispatch) == dispatches]
 
-    def _wave(self, requests: list[Request], pool: ThreadPoolExecutor) -> None:
+    def _wave(self, requests: list[Request]) -> None:
         """Send the requests and journal what becomes of them; then move on every chain whose head is settled."""
         packed = map(self._load, pack(requests, self._options.request_bytes))
         waiting: deque[_Load] = deque()
         results: queue.SimpleQueue[_Delivered | BaseException] = queue.SimpleQueue()
-        in_flight, parallelism = 0, self._options.parallelism
+        in_flight, parallelism = 0, self._workers.count
         while True:
             if self._shell.brake.pulled.is_set():
                 self._leave([*waiting, *packed])
                 waiting.clear()
             while in_flight < parallelism and (load := waiting.popleft() if waiting else next(packed, None)):
-                pool.submit(self._deliver, load, results)
+                self._workers.submit(self._deliver, load, results)
                 in_flight += 1
             if not in_flight:
                 break
@@ -334,7 +336,7 @@ class _Courier:
         if unsent and not self._broken:
             self._journal([unsent])
 
-    # -- one Invocation, in a thread of the pool -------------------------------------------------------------------
+    # -- one Invocation, in a worker's thread -----------------------------------------------------------------------
 
     def _deliver(self, load: _Load, results: queue.SimpleQueue[_Delivered | BaseException]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -43,6 +44,25 @@ def test_without_a_region(place: Workplace, folder: Path) -> None:
     """Without one, the next steps say where it is to be set."""
     ran = place.run("-C", str(folder), "init")
     assert (ran.code, SET_REGION in ran.out) == (0, True), ran
+
+
+def test_only_the_state_is_private(place: Workplace, folder: Path) -> None:
+    """What is made has the permissions that the user's mask gives; the state and its lock are the user's alone."""
+    before = os.umask(0o022)
+    try:
+        assert place.run("-C", str(folder), "--state", "kept/s.json", "init").code == 0
+    finally:
+        os.umask(before)
+    modes = {path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+    private = {"kept/s.json", "kept/s.json.lock"}
+    assert {name for name, mode in modes.items() if mode == 0o600} == private
+    assert {modes[name] for name in modes.keys() - private} == {0o755, 0o644}
+
+
+def test_the_next_steps_are_about_this_folder(place: Workplace, folder: Path) -> None:
+    """The commands that come next repeat what this one was told."""
+    ran = place.run("-C", str(folder), "--env", "prod", "init")
+    assert f"3. reconciler -C {folder} --env prod plan, then reconciler -C {folder} --env prod apply." in ran.out
 
 
 def test_the_example_is_a_declaration(place: Workplace, folder: Path) -> None:

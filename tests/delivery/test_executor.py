@@ -370,10 +370,11 @@ class Silent:
 
 
 class OneAfterTheOther:
-    """An executor without threads, so that a failing example fails again."""
+    """Workers without threads, so that a failing example fails again."""
 
-    def __init__(self, workers: int, thread_name_prefix: str) -> None:
-        """Take what ThreadPoolExecutor takes."""
+    def __init__(self, most: int) -> None:
+        """Take what Workers takes."""
+        self.count = most
 
     def __enter__(self) -> Self:
         return self
@@ -389,7 +390,7 @@ class OneAfterTheOther:
 @pytest.fixture(autouse=True, scope="module")
 def _without_threads() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(applying, "ThreadPoolExecutor", OneAfterTheOther)
+        patch.setattr(applying, "Workers", OneAfterTheOther)
         yield
 
 
