@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import orjson
@@ -24,6 +25,7 @@ from reconciler.interaction import (
     packed,
     public_fields,
     same_content,
+    without_sensitive,
 )
 from reconciler.planning import diff
 from reconciler.planning.plan import Action, Change, Plan, Reason, Side, Step
@@ -191,42 +193,50 @@ def _same(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Cha
 
 
 def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Change:
-    was, shall = _was(opened, policy), _public(wanted, policy)
+    shall = _public(wanted, policy)
     before, after = _before(opened, policy), _side(wanted, shall)
-    secret = _sensitive_changed(case.address, opened, was, wanted, policy.sensitive)
-    changed = diff.compare(opened.provider, was, wanted.provider, shall, sensitive_changed=secret)
-    change = Change(Action.DRIFT, case.address, Reason.KEPT, before, after, diff=changed)
-    if wanted.on_change is OnChange.KEEP and not _maybe_closed(case.failures):
+    changed = _changed_fields(opened, wanted, shall, policy)
+    change = partial(Change, address=case.address, before=before, after=after, diff=changed)
+    maybe_closed, failures = _maybe_closed(case.failures), case.failures
+    if wanted.on_change is OnChange.KEEP and not maybe_closed:
         known = (opened.source, opened.prevent_release, opened.fields)
-        local = known != (after.source, after.prevent_release, before.fields)
-        return replace(change, records=local or bool(case.links or case.failures))
+        records = known != (after.source, after.prevent_release, before.fields) or bool(case.links or failures)
+        return change(action=Action.DRIFT, reason=Reason.KEPT, records=records)
+    dispatch = _dispatch(wanted)
     if is_once(case.address):
-        again = replace(change, action=Action.DISPATCH, reason=Reason.AGAIN, steps=(_dispatch(wanted),))
-        return _retried(again, case.failures, Kind.DISPATCH)
-    if _given_up(case.failures, policy):
-        steps: tuple[Step, ...] = (_dispatch(wanted),)
-        given_up = replace(change, action=Action.REPLACE, reason=Reason.GIVEN_UP, steps=steps)
-        return _with_failure(given_up, case.failures)
-    steps = (Step(Kind.RELEASE, opened.provider, opened.digest), _dispatch(wanted))
-    reason = Reason.MAYBE_CLOSED if _maybe_closed(case.failures) else Reason.CHANGED
-    replaced = replace(change, action=Action.REPLACE, reason=reason, steps=steps)
-    return _retried(replaced, case.failures, Kind.RELEASE)
+        return _retried(change(action=Action.DISPATCH, reason=Reason.AGAIN, steps=(dispatch,)), failures, Kind.DISPATCH)
+    if _given_up(failures, policy):
+        return _with_failure(change(action=Action.REPLACE, reason=Reason.GIVEN_UP, steps=(dispatch,)), failures)
+    reason = Reason.MAYBE_CLOSED if maybe_closed else Reason.CHANGED
+    steps = (Step(Kind.RELEASE, opened.provider, opened.digest), dispatch)
+    return _retried(change(action=Action.REPLACE, reason=reason, steps=steps), failures, Kind.RELEASE)
 
 
-def _sensitive_changed(
-    address: str, opened: Open, was: Mapping[str, Json], wanted: Interaction, sensitive: frozenset[str]
-) -> bool:
+def _changed_fields(
+    opened: Open, wanted: Interaction, shall: Mapping[str, Json], policy: Policy
+) -> tuple[diff.FieldChange, ...]:
+    was = public_fields(orjson.loads(opened.fields), policy.sensitive)
+    secret = _sensitive_changed(opened, was, wanted, policy.sensitive)
+    return diff.compare(opened.provider, was, wanted.provider, shall, sensitive_changed=secret)
+
+
+def _sensitive_changed(opened: Open, was: Mapping[str, Json], wanted: Interaction, sensitive: frozenset[str]) -> bool:
     """Whether a sensitive value differs: the old content with the new values would have the old digest if none did."""
-    values = [item for item in wanted.request.get("linkeddata", ()) if is_sensitive(item, sensitive)]
     hidden = [item for item in was.get("linkeddata", ()) if "value" not in item]
-    if [_named(item) for item in hidden] != [_named(item) for item in values]:
+    secret = [item for item in wanted.request.get("linkeddata", ()) if is_sensitive(item, sensitive)]
+    if hidden != [_named(item) for item in secret]:
         return True
-    fresh = iter(values)
-    fields = dict(was)
-    if "linkeddata" in fields:
-        fields["linkeddata"] = [item if "value" in item else next(fresh) for item in fields["linkeddata"]]
-    body = dispatch_body(None if is_once(address) else address, fields)
-    return content_digest(opened.provider, body, opened.digest.partition(":")[0]) != opened.digest
+    externalid = None if is_once(wanted.address) else wanted.address
+    body = dispatch_body(externalid, _with_values(was, secret))
+    scheme = opened.digest.partition(":")[0]
+    return content_digest(opened.provider, body, scheme) != opened.digest
+
+
+def _with_values(fields: Mapping[str, Json], items: Iterable[Json]) -> Mapping[str, Json]:
+    """Return the fields with the items, in their order, for those that lack a value."""
+    values = iter(items)
+    linked = [item if "value" in item else next(values) for item in fields.get("linkeddata", ())]
+    return {**fields, "linkeddata": linked} if linked else fields
 
 
 def _named(item: Mapping[str, Json]) -> dict[str, Json]:
@@ -284,17 +294,12 @@ def _after(case: _Case, policy: Policy) -> Side | None:
     return _side(case.wanted, _public(case.wanted, policy)) if case.wanted else None
 
 
-def _was(opened: Open, policy: Policy) -> dict[str, Json]:
-    """Return the fields of what is open, without what was not sensitive when it was stored and is now."""
-    return public_fields(orjson.loads(opened.fields), policy.sensitive)
-
-
 def _before(opened: Open, policy: Policy) -> Side:
     return Side(
         opened.provider,
         opened.digest,
         opened.source,
-        fields=packed(_was(opened, policy)),
+        fields=without_sensitive(opened.fields, policy.sensitive),
         prevent_release=opened.prevent_release,
     )
 
