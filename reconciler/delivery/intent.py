@@ -118,13 +118,13 @@ def _link(change: Change, step: Step, order: int, known: Pending | None, at: str
     dispatches = step.kind is _DISPATCH
     side = (change.after if dispatches else change.before) or change.after or Side(step.provider, step.digest, "")
     return Pending(
-        change.address,
-        order,
-        step.kind,
-        step.provider,
-        step.digest,
-        known.at if known and step.resend else at,
-        side.source,
-        side.fields if dispatches else NO_FIELDS,
-        side.prevent_release,
+        address=change.address,
+        order=order,
+        kind=step.kind,
+        provider=step.provider,
+        digest=step.digest,
+        at=known.at if known and step.resend else at,
+        source=side.source,
+        fields=side.fields if dispatches else NO_FIELDS,
+        prevent_release=side.prevent_release,
     )

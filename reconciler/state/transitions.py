@@ -105,14 +105,14 @@ class Draft:
         if link.address in self._failures:
             self._forget_failures(link.address)
         self._interactions[link.address] = self._opened[link.address] = Open(
-            link.provider,
-            link.digest,
-            outcome.requestid,
-            at,
-            link.source,
-            link.fields,
-            link.prevent_release,
-            outcome.resent,
+            provider=link.provider,
+            digest=link.digest,
+            requestid=outcome.requestid,
+            at=at,
+            source=link.source,
+            fields=link.fields,
+            prevent_release=link.prevent_release,
+            settled=outcome.resent,
         )
 
     def _forget_failures_of(self, address: str, action: str) -> None:
