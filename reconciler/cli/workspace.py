@@ -22,7 +22,7 @@ from reconciler.state.stores import local
 from reconciler.state.stores.local import StateFile
 
 SANDBOX_URL: Final = "http://sandbox.invalid"
-SANDBOX_FOLDER: Final = ".reconciler"
+FOLDER: Final = ".reconciler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Workspace:
     @property
     def sandbox_folder(self) -> Path:
         """Where the sandbox of this folder keeps what it remembers."""
-        return Path(os.path.realpath(self.settings.folder / SANDBOX_FOLDER))
+        return Path(os.path.realpath(self.settings.folder / FOLDER))
 
     def shown(self, path: Path) -> str:
         """Return a path as a person would say it: relative where it is below the working folder."""

@@ -23,6 +23,7 @@ def declarations_schema() -> Node:
     """Return the schema of a document of declarations; null is an empty one."""
     schema = ADAPTER.json_schema(schema_generator=_Generator)
     types = schema["$defs"]
+    _describe(schema)
     types["LinkedDataItem"]["allOf"] = [
         {"if": {"properties": {"type": {"const": kind}}}, "then": {"required": list(needs)}}
         for kind, needs in LINKEDDATA_TYPES.items()
@@ -55,6 +56,15 @@ def choices(path: Path) -> tuple[str, ...]:
 def home(field: str) -> str | None:
     """Return where below an interaction a field of this name belongs: `routingdata.personalqueue`."""
     return next((".".join(path) for path, name in _nested(()) if name == field), None)
+
+
+def _describe(schema: Node) -> None:
+    """Say of a field what its type says: editors don't look behind a reference."""
+    types = schema["$defs"]
+    for field in (field for each in (schema, *types.values()) for field in each.get("properties", {}).values()):
+        for option in field.get("anyOf", ()):
+            if reference := option.get("$ref") or option.get("items", {}).get("$ref"):
+                field.setdefault("description", types[reference.rpartition("/")[2]]["description"])
 
 
 class _Generator(GenerateJsonSchema):

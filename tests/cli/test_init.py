@@ -15,6 +15,7 @@ MADE = {
     "reconciler.state.json",
     "reconciler.state.json.lock",
     "interactions",
+    ".reconciler",
     ".gitignore",
     ".gitattributes",
 }
@@ -34,7 +35,7 @@ def test_a_new_folder(place: Workplace, folder: Path) -> None:
     assert ran.code == 0, ran
     assert {path.name for path in folder.iterdir()} == MADE
     assert "region: emea\n" in (folder / "reconciler.yaml").read_text(encoding="utf-8")
-    assert ran.out.count("Made ") == 5
+    assert ran.out.count("Made ") == 6
     assert SET_REGION not in ran.out
     planned = place.run("-C", str(folder), "plan", "--detailed-exitcode")
     assert (planned.code, "No changes" in planned.out) == (0, True), planned
@@ -69,7 +70,7 @@ def test_the_example_is_a_declaration(place: Workplace, folder: Path) -> None:
     """The example, once its comment signs are taken away as it says, is valid and planned as one dispatch."""
     assert place.run("-C", str(folder), "init", "--region", "apac").code == 0
     path = folder / "interactions" / "example.yaml"
-    first, *lines = path.read_text(encoding="utf-8").splitlines()
+    _, first, *lines = path.read_text(encoding="utf-8").splitlines()
     assert first.startswith("# What should be open.")
     path.write_text("\n".join(line.removeprefix("# ").removeprefix("#") for line in lines), encoding="utf-8")
     planned = place.run("-C", str(folder), "plan")
@@ -87,7 +88,7 @@ def test_what_is_there_is_kept(place: Workplace, folder: Path) -> None:
     assert (folder / "reconciler.yaml").read_text(encoding="utf-8") == "region: nam\n"
     assert not list((folder / "interactions").iterdir())
     ignored, unchanged = (folder / ".gitignore").read_bytes(), (folder / ".gitattributes").read_bytes()
-    assert ignored.startswith(b"*.log\n.reconciler/\n")
+    assert ignored.startswith(b"*.log\n.reconciler/*\n!.reconciler/schemas/\n")
     assert unchanged == b"# caf\xe9\r\n*.state.json -text\r\n*.state.json.journal -text\n"
     before = (folder / "reconciler.state.json").read_bytes()
     again = place.run("-C", str(folder), "init")
@@ -101,8 +102,12 @@ def test_what_is_there_is_kept(place: Workplace, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["reconciler.state.json", "r.prod.state.json", "kept/crm [1] *é#.json", "!state"])
 def test_git_keeps_a_state_as_it_is(place: Workplace, folder: Path, name: str) -> None:
-    """Whatever git makes of line ends elsewhere, state and journal come back as they were; lock and backup stay out."""
+    """Whatever git makes of line ends elsewhere, state and journal come back as they were; lock and backup stay out.
+
+    Of what is kept beside, the schemas stay, for others to have: the files name them.
+    """
     assert place.run("-C", str(folder), "init", "--state", name).code == 0
+    (folder / ".reconciler" / "sandbox.memory").write_text("mine", encoding="utf-8")
     written = {}
     for end in ("", ".journal", ".backup", ".new"):
         path = folder / (name + end)
@@ -121,3 +126,5 @@ def test_git_keeps_a_state_as_it_is(place: Workplace, folder: Path, name: str) -
         assert (folder / (name + end)).read_bytes() == written[end]
     kept = subprocess.run([*git, "ls-files", "-z"], check=True, capture_output=True, text=True).stdout.split("\0")
     assert {each for each in kept if each.startswith(name)} == {name, f"{name}.journal"}
+    schemas = {f".reconciler/schemas/{each}.json" for each in ("config", "declarations")}
+    assert {each for each in kept if each.startswith(".reconciler")} == schemas

@@ -1,0 +1,28 @@
+"""The JSON Schemas of what people and programs write and read, as files: nothing is loaded to print one.
+
+`make golden` makes them (tests/formats.py) from where each format is described; docs/schemas/ has them to read.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+FORMATS: Final = {
+    "declarations": "a file in interactions/",
+    "config": "reconciler.yaml",
+    "plan": "what `plan --format json` and `show --format json` print",
+    "saved-plan": "what `plan --out` writes",
+    "state": "the state file",
+    "state-list": "what `state list --format json` prints",
+    "state-show": "what `state show --format json` prints",
+    "validate": "what `validate --format json` prints",
+}
+"""What each schema describes, by its name."""
+
+
+def schema_text(name: str) -> str:
+    """Return a schema as an indented JSON document, newline included."""
+    text = Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8")
+    return json.dumps(json.loads(text), indent=2) + "\n"
