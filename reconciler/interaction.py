@@ -19,6 +19,9 @@ from reconciler.escape import brief
 Json = Any
 ONCE_PREFIX: Final = "once:"
 NO_FIELDS: Final = b"{}"
+_NOT_FIELDS: Final = frozenset({"action", "externalid"})
+LINKED_BY: Final = ("type", "owner", "key")
+"""What tells one `linkeddata` item from another."""
 _SCHEME: Final = "1"
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -145,7 +148,7 @@ def is_sensitive(item: Mapping[str, Json], sensitive: frozenset[str]) -> bool:
 
 def public_fields(request: Mapping[str, Json], sensitive: frozenset[str]) -> dict[str, Json]:
     """Return what may be stored and shown of a request: sensitive `linkeddata` items lose their `value`."""
-    fields = {name: request[name] for name in ("route", "linkeddata", "routingdata") if name in request}
+    fields = {name: part for name, part in request.items() if name not in _NOT_FIELDS}
     if items := fields.get("linkeddata"):
         fields["linkeddata"] = [
             {name: part for name, part in item.items() if name != "value"} if is_sensitive(item, sensitive) else item

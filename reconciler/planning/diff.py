@@ -1,21 +1,25 @@
 """The difference between two interactions, field by field, as a reviewer would name it.
 
-Pure. Works on public fields only: a sensitive `linkeddata` item comes without its `value`.
+Pure. Works on public fields only: a sensitive `linkeddata` item comes without its `value`. What fields there are is no
+matter here: single values come before what maps and lists hold, each in order of their names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from reconciler.interaction import Json
+from reconciler.interaction import LINKED_BY, Json
 
 Fields = Mapping[str, Json]
 _NOTHING: Final[Fields] = {}
-_QUEUE: Final = ("agent", "loggedintimeout", "loggedouttimeout")
-_LINKED: Final = ("type", "owner", "key")
+_LINKED: Final = "linkeddata"
+_MAPS: Final = frozenset({dict})
+_ABSENT: Final[tuple[int, Fields | None]] = (0, None)
+_UNNAMED: Final = "routingdata"
+"""A reviewer finds what it holds without it."""
 
 
 class Secrecy(StrEnum):
@@ -40,24 +44,8 @@ class FieldChange(NamedTuple):
 
 
 def added(provider: str | None, fields: Fields) -> tuple[FieldChange, ...]:
-    """Return every field of an interaction that is dispatched anew: what `compare` finds where nothing was before."""
-    routing = fields.get("routingdata", _NOTHING)
-    queue = routing.get("personalqueue", _NOTHING)
-    scalars = (
-        ("provider", provider),
-        ("route", fields.get("route")),
-        ("interactiontype", routing.get("interactiontype")),
-        *[(f"personalqueue.{name}", queue[name]) for name in _QUEUE if name in queue],
-        *[(f"skills[{index}]", skill) for index, skill in enumerate(routing.get("skills", ()))],
-    )
-    linked = _keyed(fields.get("linkeddata", ()), _LINKED)
-    return (
-        *[FieldChange(name, None, value) for name, value in scalars if value is not None],
-        *[
-            FieldChange(_linked_name(key), None, item, Secrecy.OPEN if "value" in item else Secrecy.SENSITIVE)
-            for key, (_, item) in linked.items()
-        ],
-    )
+    """Return every field of an interaction that is dispatched anew."""
+    return compare(None, _NOTHING, provider, fields, sensitive_changed=False)
 
 
 def compare(
@@ -67,71 +55,86 @@ def compare(
 
     Which of several sensitive values changed can't be known, so `sensitive_changed` marks each that is on both sides.
     """
-    scalars = (
-        *_scalar("provider", provider_before, provider_after),
-        *_scalar("route", before.get("route"), after.get("route")),
-        *_routing(before.get("routingdata", {}), after.get("routingdata", {})),
-    )
-    linked = _linked(before.get("linkeddata", ()), after.get("linkeddata", ()), changed=sensitive_changed)
-    return (*scalars, *linked)
+    found: list[FieldChange] = []
+    lists: list[_List] = []
+    if provider_before != provider_after:
+        found.append(FieldChange("provider", provider_before, provider_after))
+    _walk("", before, after, found, lists)
+    for name, old, new in lists:
+        _compare_items(name, _keyed(name, old), _keyed(name, new), found, changed=sensitive_changed)
+    return tuple(found)
 
 
-def _scalar(name: str, before: Json, after: Json) -> Iterator[FieldChange]:
+_List = tuple[str, Sequence[Fields], Sequence[Fields]]
+
+
+def _walk(prefix: str, before: Fields, after: Fields, found: list[FieldChange], lists: list[_List]) -> None:
+    """Add the single values that differ, those of inner maps behind, and the lists of items, those of maps first."""
+    maps, own = [], []
+    for name in sorted({*before, *after}) if before else after:  # canonical JSON is in order already
+        old, new = before.get(name), after.get(name)
+        kind = type(old) if new is None else type(new)
+        if kind is dict and (old is None or new is None or type(old) is dict):
+            maps.append((name, old or _NOTHING, new or _NOTHING))
+        elif kind is list and _are_items(old) and _are_items(new):
+            own.append((prefix + name, old or (), new or ()))
+        elif old != new:
+            found.append(FieldChange(prefix + name, old, new))
+    for name, old, new in maps:
+        _walk("" if name == _UNNAMED else f"{prefix}{name}.", old, new, found, lists)
+    lists += own
+
+
+def _are_items(value: Json) -> bool:
+    return value is None or (type(value) is list and _MAPS.issuperset(map(type, value)))
+
+
+def _compare_items(name: str, old: _Keyed, new: _Keyed, found: list[FieldChange], *, changed: bool) -> None:
+    """Add the items that differ: those of `linkeddata` by what they are, others by their place in the list."""
+    linked = name == _LINKED
+    first, second = (new, old) if linked else (old, new)
+    for key in (*first, *[key for key in second if key not in first]):
+        was_at, was = old.get(key, _ABSENT)
+        at, item = new.get(key, _ABSENT)
+        if linked and not ((was is None or "value" in was) and (item is None or "value" in item)):
+            secrecy = Secrecy.MAYBE_CHANGED if changed and was and item else Secrecy.SENSITIVE
+            found.append(FieldChange(_linked_name(key), was, item, secrecy))
+        elif was != item:
+            place = _linked_name(key) if linked else f"{name}[{was_at if item is None else at}]"
+            found.append(FieldChange(place, was, item))
+    if old and new:
+        _compare_order(name, old, new, found)
+
+
+def _compare_order(name: str, old: _Keyed, new: _Keyed, found: list[FieldChange]) -> None:
+    """Say so where what is on both sides stands in another order: the order of a list is content."""
+    before, after = [key for key in old if key in new], [key for key in new if key in old]
     if before != after:
-        yield FieldChange(name, before, after)
-
-
-def _routing(before: Fields, after: Fields) -> Iterator[FieldChange]:
-    yield from _scalar("interactiontype", before.get("interactiontype"), after.get("interactiontype"))
-    queues = before.get("personalqueue", {}), after.get("personalqueue", {})
-    for name in _QUEUE:
-        yield from _scalar(f"personalqueue.{name}", queues[0].get(name), queues[1].get(name))
-    yield from _skills(before.get("skills", ()), after.get("skills", ()))
-
-
-def _skills(before: Sequence[Fields], after: Sequence[Fields]) -> Iterator[FieldChange]:
-    old, new = _keyed(before, ("name",)), _keyed(after, ("name",))
-    for key in [*old, *(key for key in new if key not in old)]:
-        index = new[key][0] if key in new else old[key][0]
-        item_before, item_after = old.get(key, (0, None))[1], new.get(key, (0, None))[1]
-        if item_before != item_after:
-            yield FieldChange(f"skills[{index}]", item_before, item_after)
-    yield from _order("skills", old, new)
-
-
-def _linked(before: Sequence[Fields], after: Sequence[Fields], *, changed: bool) -> Iterator[FieldChange]:
-    old, new = _keyed(before, _LINKED), _keyed(after, _LINKED)
-    for key in [*new, *(key for key in old if key not in new)]:
-        item_before, item_after = old.get(key, (0, None))[1], new.get(key, (0, None))[1]
-        both = item_before is not None and item_after is not None
-        if (item_before is not None and "value" not in item_before) or (
-            item_after is not None and "value" not in item_after
-        ):
-            secrecy = Secrecy.MAYBE_CHANGED if both and changed else Secrecy.SENSITIVE
-            yield FieldChange(_linked_name(key), item_before, item_after, secrecy)
-        elif item_before != item_after:
-            yield FieldChange(_linked_name(key), item_before, item_after)
-    yield from _order("linkeddata", old, new)
+        told = _linked_name if name == _LINKED else _name
+        found.append(FieldChange(f"{name} order", [*map(told, before)], [*map(told, after)]))
 
 
 def linked_values(request: Fields) -> dict[str, str]:
     """Return the `linkeddata` values of a request by the names that its fields have in a difference."""
-    keyed = _keyed(request.get("linkeddata", ()), _LINKED)
+    keyed = _keyed(_LINKED, request.get(_LINKED, ()))
     return {_linked_name(key): str(item["value"]) for key, (_, item) in keyed.items()}
 
 
-_Key = tuple[str | int, ...]
+_Key = tuple[Any, ...]
 _Keyed = dict[_Key, tuple[int, Fields]]
 
 
-def _keyed(items: Sequence[Fields], names: tuple[str, ...]) -> _Keyed:
-    """Return the items by what names them and how often that came before, each with its index."""
-    seen: dict[tuple[str, ...], int] = {}
+def _keyed(name: str, items: Sequence[Fields]) -> _Keyed:
+    """Return the items of a list by what names them and how often that came before, each with its index."""
+    linked = name == _LINKED
+    again: dict[_Key, int] = {}
     keyed: _Keyed = {}
     for index, item in enumerate(items):
-        key = tuple([item.get(name, "") for name in names])
-        occurrence = seen[key] = seen.get(key, -1) + 1
-        keyed[(*key, occurrence)] = (index, item)
+        key: _Key = (*[item.get(part, "") for part in LINKED_BY], 0) if linked else (str(item.get("name", "")), 0)
+        if key in keyed:
+            again[key] = again.get(key, 0) + 1
+            key = (*key[:-1], again[key])
+        keyed[key] = (index, item)
     return keyed
 
 
@@ -142,15 +145,5 @@ def _linked_name(key: _Key) -> str:
     return f"{label}[{occurrence}]" if occurrence else label
 
 
-def _order(name: str, old: _Keyed, new: _Keyed) -> Iterator[FieldChange]:
-    """Say so where what is on both sides stands in another order: the order of a list is content."""
-    if not old or not new:
-        return
-    before = [key for key in old if key in new]
-    after = [key for key in new if key in old]
-    if before != after:
-        yield FieldChange(f"{name} order", [_position(key) for key in before], [_position(key) for key in after])
-
-
-def _position(key: _Key) -> str:
-    return _linked_name(key) if len(key) > 2 else str(key[0])  # noqa: PLR2004  # a skill's key is (name, occurrence)
+def _name(key: _Key) -> str:
+    return str(key[0])

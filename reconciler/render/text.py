@@ -13,6 +13,7 @@ from unicodedata import east_asian_width
 
 from reconciler.commandline import PLAIN, CommandLine, resolutions
 from reconciler.escape import visible
+from reconciler.interaction import LINKED_BY
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Action, Change, Plan, Reason
@@ -40,6 +41,7 @@ _COLOURS: Final = {
 }
 _BOLD: Final = "1"
 _PLAIN_REASONS: Final = frozenset({Reason.NOT_OPEN, Reason.UNDECLARED, Reason.CHANGED, Reason.LOCAL})
+_SAID: Final = frozenset({"name", "expiryafter", "label", "value", *LINKED_BY})
 _INDENT: Final = 8
 _MARGIN: Final = " " * _INDENT
 
@@ -166,16 +168,21 @@ def shown(value: object) -> str:
         return _shown_object(value)
     if isinstance(value, list):
         return ", ".join(shown(item) for item in value)
-    return visible(str(value))
+    return visible(str(value).lower() if isinstance(value, bool) else str(value))
 
 
 def _shown_object(value: dict[str, object]) -> str:
+    """Return an item of a list: its name or value, then what else it has, but for what the field's name says."""
+    text = ""
     if "name" in value:
         expiry = value.get("expiryafter")
         suffix = "" if expiry is None else " (optional)" if expiry == 0 else f" (expires after {expiry})"
-        return visible(str(value["name"])) + suffix
-    text = visible(str(value.get("value", "(sensitive)")))
-    return f'"{visible(str(value["label"]))}" {text}' if "label" in value else text
+        text = visible(str(value["name"])) + suffix
+    elif "value" in value:
+        text = visible(str(value["value"]))
+        text = f'"{visible(str(value["label"]))}" {text}' if "label" in value else text
+    more = [f"{visible(name)}: {shown(part)}" for name, part in value.items() if name not in _SAID]
+    return f"{text} ({', '.join(more)})".lstrip() if more else text
 
 
 def _wrapped(name: str, text: str, width: int, size: int) -> list[str]:

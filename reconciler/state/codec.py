@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 
 from reconciler.errors import StateError
-from reconciler.interaction import NO_FIELDS, is_once, known_digest, packed
+from reconciler.interaction import LINKED_BY, NO_FIELDS, is_once, known_digest, packed
 from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State, Target
 
 VERSION: Final = 1
@@ -343,24 +343,15 @@ class _Decoder:
 
 
 def _well_formed(fields: dict[str, Any]) -> bool:
-    """Whether the fields have the shape that a difference is made of: what else they hold may be a later version's."""
-    routing = fields.get("routingdata", {})
-    return (
-        _are_items(fields.get("linkeddata", []))
-        and type(routing) is dict
-        and _are_items(routing.get("skills", []))
-        and type(routing.get("personalqueue", {})) is dict
-    )
-
-
-def _are_items(value: Any) -> bool:
-    if type(value) is not list:
+    """Whether the `linkeddata` items can be told apart; a difference takes all else as it comes."""
+    items = fields.get("linkeddata", [])
+    if type(items) is not list:
         return False
-    for item in value:
+    for item in items:
         if type(item) is not dict:
             return False
-        for part in item.values():
-            if type(part) in {list, dict}:
+        for part in LINKED_BY:
+            if type(item.get(part, "")) is not str:
                 return False
     return True
 

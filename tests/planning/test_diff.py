@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.planning.diff import FieldChange, Secrecy, added, compare, linked_values
 
@@ -83,6 +85,29 @@ TABLE: Final[list[tuple[str, dict[str, Any], dict[str, Any], list[FieldChange]]]
             FieldChange("interactionproperty ToNum", SECRET, SECRET, Secrecy.SENSITIVE),
         ],
     ),
+    (
+        "fields that come with a later version: values before maps, maps before lists",
+        {"urgency": 1, "tags": ["a"], "notes": [{"text": "x"}], "routingdata": {"sla": {"hours": 5}}},
+        {
+            "urgency": 2,
+            "tags": ["a", "b"],
+            "notes": [{"text": "y"}],
+            "routingdata": {"sla": {"hours": 6}, "vip": 1},
+        },
+        [
+            FieldChange("tags", ["a"], ["a", "b"]),
+            FieldChange("urgency", 1, 2),
+            FieldChange("vip", None, 1),
+            FieldChange("sla.hours", 5, 6),
+            FieldChange("notes[0]", {"text": "x"}, {"text": "y"}),
+        ],
+    ),
+    (
+        "a value that becomes a map",
+        {"urgency": 1},
+        {"urgency": {"level": 1}},
+        [FieldChange("urgency", 1, {"level": 1})],
+    ),
     ("a sensitive item added", linked(), linked(CLID), [FieldChange("clid", None, CLID, Secrecy.SENSITIVE)]),
     ("a sensitive item removed", linked(CLID), linked(), [FieldChange("clid", CLID, None, Secrecy.SENSITIVE)]),
 ]
@@ -101,6 +126,39 @@ def test_the_way_back(row: tuple[str, dict[str, Any], dict[str, Any], list[Field
     back = compare("P", after, "P", before, sensitive_changed=False)
     assert len(back) == len(expected)
     assert {field.field.partition("[")[0] for field in back} == {field.field.partition("[")[0] for field in expected}
+
+
+WORDS: Final = st.sampled_from(["a", "b", "name", "routingdata"])
+VALUES: Final = st.recursive(
+    st.sampled_from([0, 1, "x", True]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=2),
+    max_leaves=6,
+)
+ITEMS: Final = st.lists(
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(["clid", "url"])}, optional={"key": WORDS, "value": VALUES, "a": VALUES}
+    ),
+    max_size=3,
+)
+FIELDS: Final = st.fixed_dictionaries({}, optional={"linkeddata": ITEMS, "route": VALUES, "routingdata": VALUES})
+
+
+def filled(value: Any) -> Any:
+    """Return a value without the maps and lists in its maps that hold nothing, which aren't told from none at all."""
+    if not isinstance(value, dict):
+        return value
+    kept = {name: filled(part) for name, part in value.items()}
+    return {name: part for name, part in kept.items() if part not in ({}, [])}
+
+
+@given(FIELDS, FIELDS)
+def test_no_difference_goes_unseen(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Whatever fields there are, something is named where two sides differ, and nothing but secrets where not."""
+    changes = compare("P", before, "P", after, sensitive_changed=False)
+    assert any(change.before != change.after for change in changes) or filled(before) == filled(after)
+    assert {change.secrecy for change in compare("P", after, "P", after, sensitive_changed=False)} <= {
+        Secrecy.SENSITIVE
+    }
 
 
 def test_the_provider_comes_first() -> None:

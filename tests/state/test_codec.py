@@ -204,10 +204,7 @@ ILL_SHAPED: Final[list[dict[str, Any]]] = [
     {"linkeddata": None},
     {"linkeddata": ["clid"]},
     {"linkeddata": [{"type": ["clid"]}]},
-    {"routingdata": []},
-    {"routingdata": {"skills": {}}},
-    {"routingdata": {"skills": [{"name": {}}]}},
-    {"routingdata": {"personalqueue": None}},
+    {"linkeddata": [{"type": "clid", "key": None}]},
 ]
 WRONG: Final[list[tuple[str, Any, str]]] = [
     ("lineage", "not-a-uuid", "lineage"),
