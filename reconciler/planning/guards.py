@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from reconciler.interaction import is_once
-from reconciler.planning.plan import Action, Change, Plan
+from reconciler.planning.plan import Action, Change, Plan, Reason
 
 ALWAYS_ALLOWED: Final = 5
+_OPEN: Final = "To allow it, declare it with prevent_release: false, apply that, and only then remove or change it."
+_IN_DOUBT: Final = (
+    "Put its declaration back as it was: then it is settled, or held until a person has looked it up. Or declare it "
+    "with prevent_release: false."
+)
+_DOUBTS: Final = frozenset({Reason.MAYBE_OPEN, Reason.MAYBE_CLOSED, Reason.OUTCOME_UNKNOWN})
 RefusalCode = Literal[
     "no-state",
     "missing-path",
@@ -112,7 +118,7 @@ def _prevented(plan: Plan) -> list[Refusal]:
         Refusal(
             "prevent-release",
             f"{change.address} would be released, but its lifecycle says prevent_release ({change.place})",
-            hint="To allow it, declare it with prevent_release: false, apply that, and only then remove or change it.",
+            hint=_IN_DOUBT if change.reason in _DOUBTS else _OPEN,
         )
         for change in plan.changes
         if change.releases and _is_prevented(change)

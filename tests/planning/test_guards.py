@@ -311,4 +311,19 @@ def test_prevent_release_has_no_override() -> None:
     assert first.message == "A would be released, but its lifecycle says prevent_release (interactions/crm.yaml)"
     assert second.message == "C would be released, but its lifecycle says prevent_release (interactions/crm.yaml:3)"
     assert (first.override, second.override) == ("", "")
-    assert "prevent_release: false" in first.hint
+    assert "prevent_release: false, apply that, and only then remove or change it" in first.hint
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        state(pending={"p1": pending(GUARDED)}),
+        state(failed={"f1": failed(GUARDED, resent=True, prevent_release=True)}),
+    ],
+)
+def test_what_may_be_open_is_safe_where_its_declaration_is_put_back(known: State) -> None:
+    """The hint of the refusal tells the way on, and it is one: nothing is released, and no guard stands any more."""
+    (refusal,) = refusals(plan_of(KEPT, known), LIMITS, NONE)
+    assert refusal.hint.startswith("Put its declaration back as it was")
+    assert not any(change.releases for change in plan_of([GUARDED, *KEPT], known).changes)
+    assert codes(plan_of([GUARDED, *KEPT], known)) == []
