@@ -46,10 +46,10 @@ from reconciler.errors import (
 )
 from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Plan
-from reconciler.planning.saved_plan import SavedPlan, differences, fingerprint
+from reconciler.planning.saved_plan import SavedPlan, differences, fingerprint, seems_applied
 from reconciler.render.annotations import refusal_annotations
 from reconciler.render.report import report_text
-from reconciler.render.stale import stale_text
+from reconciler.render.stale import stale_text, why_stale
 from reconciler.render.words import count
 from reconciler.state.stores import local
 from reconciler.state.stores.local import MAKE_STATE, WRONG_PATH, Found, StateFile
@@ -88,7 +88,7 @@ def _run_locked(
     console.out(text(shown, console, reviewed.values))
     console.commands(refusal_annotations(refused))
     if saved:
-        _require_same_plan(saved.plan, plan, workspace.settings.environment, console)
+        _require_same_plan(saved.plan, plan, options.plan, workspace.settings.environment, console)
     if refused:
         _summarise_plan(shown, options, console)
         raise GuardRefusal(f"refused by {count(len(refused), 'guard')}; nothing was sent.")
@@ -139,7 +139,7 @@ def _require_same_place(plan: Plan, workspace: Workspace) -> None:
         )
 
 
-def _require_same_plan(then: Plan, now: Plan, environment: str | None, console: Console) -> None:
+def _require_same_plan(then: Plan, now: Plan, name: str, environment: str | None, console: Console) -> None:
     """Raise PlanFileError for the plan of another state, StalePlan if it would be another plan now."""
     if then.lineage != now.lineage:
         raise PlanFileError(
@@ -149,10 +149,8 @@ def _require_same_plan(then: Plan, now: Plan, environment: str | None, console: 
     if fingerprint(then) != fingerprint(now):
         console.out("\n" + stale_text(differences(then, now), width=console.width))
         _summarise_stale(then, now, environment, console)
-        raise StalePlan(
-            "the saved plan is stale: it is not what would be done now; nothing was sent.",
-            hint="Plan anew, and have that reviewed.",
-        )
+        anew = () if seems_applied(then, now) else ("plan", f"--out={name}")
+        raise StalePlan(f"the saved plan is stale; nothing was sent. {why_stale(then, now)}", command=anew)
 
 
 def _summarise_stale(then: Plan, now: Plan, environment: str | None, console: Console) -> None:
@@ -160,7 +158,7 @@ def _summarise_stale(then: Plan, now: Plan, environment: str | None, console: Co
     if summary_wanted():
         from reconciler.render.markdown.report import stale_markdown  # noqa: PLC0415  # only in a pipeline
 
-        append_summary(stale_markdown(differences(then, now), environment), console)
+        append_summary(stale_markdown(differences(then, now), why_stale(then, now), environment), console)
 
 
 def _prepare_folder(workspace: Workspace, options: argparse.Namespace) -> None:

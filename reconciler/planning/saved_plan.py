@@ -48,6 +48,11 @@ def _identity(change: Change) -> list[Any]:
     return [change.action, change.address, *sides, sorted(change.follows)]
 
 
+def seems_applied(then: Plan, now: Plan) -> bool:
+    """Whether nothing is left to do of a plan, since its state has moved on: it was applied already, most likely."""
+    return now.serial > then.serial and not any(map(_does, now.changes))
+
+
 def encode(saved: SavedPlan) -> bytes:
     """Return the plan file's bytes."""
     content = {

@@ -9,11 +9,20 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from reconciler.escape import visible
-from reconciler.planning.plan import Change
+from reconciler.planning.plan import Change, Plan
+from reconciler.planning.saved_plan import seems_applied
 from reconciler.render.text import field_lines
 from reconciler.render.words import count
 
 _SHOWN: Final = 50
+
+
+def why_stale(then: Plan, now: Plan) -> str:
+    """Return the sentence that says why a saved plan is stale, and what to do."""
+    if not seems_applied(then, now):
+        return "It is not what would be done now: plan anew, and have that reviewed."
+    moved = f"the state has moved on from serial {then.serial} to {now.serial}"
+    return f"It has been applied already, it seems: {moved}, and nothing is left to do."
 
 
 def stale_text(differences: Iterable[tuple[str, Change | None, Change | None]], *, width: int = 80) -> str:

@@ -51,6 +51,11 @@ def test_a_saved_plan_is_applied_as_reviewed(opened: Workplace, server: SandboxS
     assert "id-3" not in server.emulator.open
     again = opened.run("apply", "p.json")
     assert (again.code, "reviewed release" in again.out) == (3, True)
+    assert (
+        "It has been applied already, it seems: the state has moved on from serial 2 to 4, and nothing is left"
+        in again.err
+    )
+    assert "plan anew" not in again.err
 
 
 def test_a_stale_plan_sends_nothing_and_says_what_differs(opened: Workplace, server: SandboxServer) -> None:
@@ -63,6 +68,8 @@ def test_a_stale_plan_sends_nothing_and_says_what_differs(opened: Workplace, ser
     assert (ran.code, len(server.calls)) == (3, calls)
     assert "route      R → Day" in ran.out
     assert "route      R → Night" in ran.out
+    assert "It is not what would be done now: plan anew" in ran.err
+    assert "reconciler plan --out=p.json" in ran.err
 
 
 def test_what_sends_nothing_leaves_a_plan_fresh(opened: Workplace) -> None:

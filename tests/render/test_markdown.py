@@ -241,6 +241,6 @@ def test_a_large_report_fits() -> None:
 def test_a_stale_plan_says_what_differs() -> None:
     """The summary names each address with what was reviewed and what would be done."""
     change = plans.one().plan.changes[0]
-    markdown = stale_markdown([(change.address, change, None), ("@octocat", None, change)], "prod")
+    markdown = stale_markdown([(change.address, change, None), ("@octocat", None, change)], "Plan anew.", "prod")
     assert_golden(markdown, GOLDEN / "stale.md")
     assert_harmless(markdown)

@@ -36,13 +36,16 @@ def report_markdown(report: Report, environment: str | None, limit: int = LIMIT,
 
 
 def stale_markdown(
-    differences: Iterable[tuple[str, Change | None, Change | None]], environment: str | None, limit: int = LIMIT
+    differences: Iterable[tuple[str, Change | None, Change | None]],
+    why: str,
+    environment: str | None,
+    limit: int = LIMIT,
 ) -> str:
     """Return what a saved plan said and what would be done now, where they differ."""
     items = [Item(text, text) for text in (_stale(*entry) for entry in differences)]
     top = [
         titled("Apply", environment, "the saved plan is stale"),
-        "Nothing was sent. Plan anew, and have that reviewed.",
+        f"Nothing was sent. {why}",
     ]
     return _document(top, [Section(f"### {count(len(items), 'difference')}", items)], limit, NOT_ALL)
 
