@@ -64,7 +64,7 @@ class LinkedDataItem(TypedDict):
         str,
         Field(
             description="A string: a number in quotes, or it has lost its `+` or leading zero.",
-            examples=["+447700900123", "https://crm.example.com/cases/1"],
+            examples=["+442079460018", "https://crm.example.com/cases/1"],
         ),
     ]
 
