@@ -94,9 +94,15 @@ def closed(node: Any) -> Any:
     return {**more, **{key: closed(part) for key, part in node.items()}}
 
 
+@cache
+def strict(name: str) -> Draft202012Validator:
+    """Return a judge that knows every key."""
+    return Draft202012Validator(closed(SCHEMAS[name]()))
+
+
 def check(name: str, text: str | bytes) -> None:
     """Hold that a document is as documented, key by key."""
-    Draft202012Validator(closed(SCHEMAS[name]())).validate(json.loads(text))
+    strict(name).validate(json.loads(text))
 
 
 def test_what_is_printed_is_as_documented() -> None:
@@ -111,7 +117,7 @@ def test_what_is_printed_is_as_documented() -> None:
         check("state-show", story_json(EVERYTHING, address, None))
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from(plans.HOSTILE) | st.text(max_size=30), min_size=1, max_size=2))
 def test_plans_are_as_documented(values: list[str]) -> None:
     """So they are whatever is declared."""
@@ -123,6 +129,7 @@ def test_plans_are_as_documented(values: list[str]) -> None:
 # -- the state ---------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(states)
 def test_every_state_is_as_documented(state: State) -> None:
     """What the codec writes is what the schema says."""
@@ -132,7 +139,7 @@ def test_every_state_is_as_documented(state: State) -> None:
 VALUES: Final[list[Any]] = [None, True, -1, 7, 0.5, "", "x", "burn", "once:x", [], ["x"], [[]], {}, {"x": {}}]
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_the_schema_takes_no_state_that_the_codec_refuses(data: st.DataObject) -> None:
     """A state in which a value was replaced, removed or added is refused by the schema if the codec refuses it."""

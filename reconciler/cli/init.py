@@ -59,9 +59,10 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     made += [_lines(folder / ".gitattributes", unchanged, "what git is to keep byte for byte")]
     for line in filter(None, made):
         console.out(f"Made {visible(line)}\n")
-    known = workspace.settings.base_url
     plan, apply = console.command("plan"), console.command("apply")
-    console.out(_NEXT.format(region="" if known else ", and set region in reconciler.yaml.", plan=plan, apply=apply))
+    region = "" if workspace.settings.base_url else ", and set region in reconciler.yaml."
+    interactions = visible(workspace.shown(workspace.settings.interactions))
+    console.out(_NEXT.format(interactions=interactions, region=region, plan=plan, apply=apply))
     return ExitCode.DONE
 
 
@@ -124,7 +125,7 @@ def _lines(path: Path, wanted: Sequence[str], purpose: str) -> str:
 
 _NEXT: Final = """
 Next:
-  1. Declare in interactions/ what should be open.
+  1. Declare in {interactions} what should be open.
   2. export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…{region}
   3. {plan}, then {apply}. Without an account, add --sandbox to both.
 An editor with the YAML language server (VS Code: the extension redhat.vscode-yaml) completes and checks both files.
