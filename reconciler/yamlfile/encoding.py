@@ -53,6 +53,23 @@ class Lines:
         return line, offset - self._starts[line]
 
 
+class TextMark(NamedTuple):
+    """The place of the character at `offset`, worked out once somebody asks."""
+
+    lines: Lines
+    offset: int
+
+    @property
+    def line(self) -> int:
+        """The line, from 0."""
+        return self.lines.position(self.offset)[0]
+
+    @property
+    def column(self) -> int:
+        """The column, from 0."""
+        return self.lines.position(self.offset)[1]
+
+
 def _wide(data: bytes) -> Refusal | None:
     start = data[:2]
     if data.startswith(_WIDE) or (len(start) > 1 and start.count(0) == 1):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from json import JSONDecodeError, JSONDecoder
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 from reconciler.yamlfile.builder import Kinds, Refused
-from reconciler.yamlfile.encoding import Lines
+from reconciler.yamlfile.encoding import Lines, TextMark
 
 _decoded: Final = JSONDecoder().raw_decode
 _space: Final = re.compile(r"[ \t\n\r]*").match
@@ -27,24 +27,11 @@ _HINTS: Final = {
 }
 
 
-class _Mark(NamedTuple):
-    lines: Lines
-    offset: int
-
-    @property
-    def line(self) -> int:
-        return self.lines.position(self.offset)[0]
-
-    @property
-    def column(self) -> int:
-        return self.lines.position(self.offset)[1]
-
-
 class _Event:
     __slots__ = ("start_mark", "style", "value")
     tag = anchor = version = None
 
-    def __init__(self, mark: _Mark, value: str = "", style: str | None = None) -> None:
+    def __init__(self, mark: TextMark, value: str = "", style: str | None = None) -> None:
         self.start_mark, self.value, self.style = mark, value, style
 
 
@@ -141,8 +128,8 @@ class _Reader:
             raise Refused(mark, "surrogate", "half a surrogate pair is no character", "write the character itself")
         return _Scalar(mark, value, '"')
 
-    def _mark(self) -> _Mark:
-        return _Mark(self._lines, self._at)
+    def _mark(self) -> TextMark:
+        return TextMark(self._lines, self._at)
 
     def _refuse(self, message: str) -> NoReturn:
         found = self._text[self._at : self._at + 1]

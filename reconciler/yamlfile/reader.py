@@ -8,9 +8,9 @@ messages and positions are the better ones; the values are built by the same `Bu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from reconciler.errors import Problem
 from reconciler.escape import visible
@@ -18,12 +18,16 @@ from reconciler.yamlfile import jsonevents
 from reconciler.yamlfile.builder import Builder, Kinds, Refused
 from reconciler.yamlfile.document import Mark, Parsed
 from reconciler.yamlfile.encoding import refusal
+from reconciler.yamlfile.misread import Checker, Misread, suspicious
 
 JUDGED_BYTES: Final = 256 * 1024
 """The largest file that the pure parser judges: it reads about 100 KB a second, and has to end."""
 _MAX_TAG_DIRECTIVES: Final = 16
-_FLOW_KEY: Final = re.compile(rb"(?<![^\s\[{,])\?(?=[^\s,\[\]{}])").search
+_idle_ends: Final = re.compile(rb"(?m)(\A|^\.\.\.(?:[ \t\r].*)?\n)((?:(?:\.\.\.(?=\s))?[ \t\r]*(?:#.*)?\n)+)").sub
 _LIBYAML: Final = (0, 2, 5)
+_OTHER_VERSION: Final = "found incompatible YAML document"
+_IN_BLOCK: Final = "while scanning a block scalar"
+_MAX_TABS: Final = 100
 
 
 def parse(data: bytes, name: str) -> Parsed:
@@ -41,60 +45,79 @@ def _parse_json(data: bytes, name: str) -> Parsed:
 def _parse_yaml(data: bytes, name: str) -> Parsed:
     if b"%TAG" in data and data.count(b"%TAG") > _MAX_TAG_DIRECTIVES:  # libyaml compares each with every other
         return Parsed(problems=[Problem(name, 1, 1, "tag", "tags and %TAG lines are not allowed", "remove them")])
-    libyaml = _libyaml()
-    if libyaml is None:
-        return parse_pure(data, name)
-    parser_class, error_class, kinds = libyaml
-    builder = Builder(_checked(parser_class(data).get_event, data), kinds, name)
-    try:
-        return builder.build()
-    except error_class as error:
-        if len(data) <= JUDGED_BYTES:
-            return parse_pure(data, name)
-        return _unreadable(builder, error, name)
+    data = _normal(data)
+    if (libyaml := _libyaml()) is not None:
+        for _ in range(_MAX_TABS):
+            builder = _builder(libyaml, data, name)
+            try:
+                return builder.build()
+            except (libyaml.error, Misread) as error:
+                if len(data) > JUDGED_BYTES or error.problem == _OTHER_VERSION:
+                    return _unreadable(builder, error, name)
+                data, before = _without_tab(data, error), data
+            if data is before:
+                break
+    return parse_pure(data, name)
+
+
+def _builder(libyaml: _Libyaml, data: bytes, name: str) -> Builder:
+    get_event = libyaml.parser(data).get_event
+    return Builder(Checker(get_event, data.decode()).get_event if suspicious(data) else get_event, libyaml.kinds, name)
 
 
 def parse_pure(data: bytes, name: str) -> Parsed:
     """Parse through ruamel.yaml's pure parser; the data must have passed `refusal`. Never raises."""
     from ruamel.yaml import YAML, events  # noqa: PLC0415 - slow to import, and needed for broken files only
 
-    kinds = _kinds(events)
-    stream = _joined(YAML(typ="safe", pure=True).parse(data.decode()), events.ScalarEvent)
-    builder = Builder(_checked(lambda: next(stream, None), data), kinds, name)
+    text, kinds = data.decode(), _kinds(events)
+    stream = _joined(YAML(typ="safe", pure=True).parse(text), events.ScalarEvent)
+    builder = Builder(Checker(lambda: next(stream, None), text).get_event, kinds, name)
     try:
         return builder.build()
     except Exception as error:  # noqa: BLE001 - ruamel.yaml raises ValueError, IndexError and others on broken input
         return _unreadable(builder, error, name)
 
 
-def _checked(get_event: Callable[[], Any], data: bytes) -> Callable[[], Any]:
-    """Return `get_event`, refusing what both parsers misread: `{?a: 1}` as a key `a` without its question mark."""
-    if b"?" not in data or not _FLOW_KEY(data):
-        return get_event
-    text = data.decode()
+def _normal(data: bytes) -> bytes:
+    """Return what is read alike by all: a last line that ends, and no ends of documents that didn't begin."""
+    if not data.endswith(b"\n"):  # at the end of a block scalar, YAML counts it whether it is there or not
+        data += b"\n"
+    return _idle_ends(_as_comments, data) if b"..." in data else data
 
-    def checked() -> Any:
-        event = get_event()
-        index = event.start_mark.index if event is not None else 0
-        if index and text[index - 1] == "?" and hasattr(event, "anchor"):
-            message, hint = "a plain value can't start with '?' between brackets", "write it in quotes"
-            raise Refused(event.start_mark, "yaml-syntax", message, hint)
-        return event
 
-    return checked
+def _as_comments(found: re.Match[bytes]) -> bytes:
+    return found[1] + found[2].replace(b"...", b"#..")
+
+
+def _without_tab(data: bytes, error: Any) -> bytes:
+    """Return the data without the white space of the line that libyaml stopped at, if it is a tab on a blank line.
+
+    YAML has no meaning for it there, but in a block scalar.
+    """
+    lines = data.splitlines(keepends=True)
+    number = error.problem_mark.line
+    if number >= len(lines) or lines[number].strip() or b"\t" not in lines[number] or error.context == _IN_BLOCK:
+        return data
+    lines[number] = lines[number].strip(b" \t")
+    return b"".join(lines)
+
+
+class _Libyaml(NamedTuple):
+    """PyYAML's binding to libyaml, which mypy can't know."""
+
+    parser: Any
+    error: Any
+    kinds: Kinds
 
 
 @cache
-def _libyaml() -> tuple[Callable[[bytes], Any], type[Exception], Kinds] | None:
-    """Return PyYAML's binding to libyaml, or None if it is missing or too old to read every valid file."""
+def _libyaml() -> _Libyaml | None:
+    """Return libyaml, or None if it is missing or too old to read every valid file."""
     try:
         from yaml import YAMLError, _yaml, events  # noqa: PLC0415 - PyYAML may be built without libyaml
     except ImportError:
         return None
-    if _yaml.get_version() < _LIBYAML:
-        return None
-    kinds = _kinds(events)
-    return _yaml.CParser, YAMLError, kinds
+    return _Libyaml(_yaml.CParser, YAMLError, _kinds(events)) if _yaml.get_version() >= _LIBYAML else None
 
 
 def _kinds(events: Any) -> Kinds:
@@ -136,6 +159,8 @@ def _syntax(message: str) -> tuple[str, str, str]:
     """Return code, message and hint of a parser's message."""
     if "\\t" in message or "tab" in message:
         return "tab", "a tab can't indent", "indent with spaces"
+    if message == _OTHER_VERSION:
+        return "yaml-version", "files are read as YAML 1.2", "remove the %YAML line"
     hint = ""
     if "mapping values are not allowed" in message:
         hint = "a value that holds `: ` must be quoted"
