@@ -106,7 +106,7 @@ def test_a_fork_that_changes_more_gets_a_link_only(hosting: Hosting, server: San
     """What a fork's own code may have written is not posted under our name, and does not count as reviewed."""
     forged = "printf 'not a plan' > reconciler-plan/plan.md\n"
     plan = (hosting.dev / "ci" / "reconciler" / "plan.sh").read_text(encoding="utf-8")
-    text = plan.replace("code=0\n", f"code=0\n{forged}").replace("exit 0", f"{forged} exit 0")
+    text = plan.replace("exit 0", f"{forged} exit 0")
     pull = hosting.propose({CRM: ONE, "ci/reconciler/plan.sh": text}, fork=True)
     hosting.comment(hosting.plan(pull))
     assert "not a plan" not in comment(hosting)
