@@ -55,6 +55,12 @@ class _Weight(NamedTuple):
     value: Any  # held, so that its id stays its own
 
 
+def _is_text(event: Any) -> bool:
+    """Whether a scalar is a string and nothing else, which most are."""
+    value = event.value
+    return bool(event.tag is None and event.anchor is None and (event.style or (value and value[0] not in SPECIAL)))
+
+
 class Builder:
     """Builds the documents of one file; what is wrong without being fatal is collected in `parsed`."""
 
@@ -128,58 +134,25 @@ class Builder:
         return value
 
     def _sequence(self, start: Any, depth: int) -> list[Any]:
-        get, kinds = self._get, self._kinds
-        scalar, end = kinds.scalar, kinds.sequence_end
+        get, end = self._get, self._kinds.sequence_end
         values: list[Any] = []
         marks = self._marks[id(values)] = [start.start_mark]
-        while True:
-            event = get()
-            kind = type(event)
-            if kind is scalar:
-                value = event.value
-                if (
-                    event.tag is not None
-                    or event.anchor is not None
-                    or not (event.style or (value and value[0] not in SPECIAL))
-                ):
-                    value = self._scalar(event)
-            elif kind is end:
-                return values
-            else:
-                value = self._node(event, depth)
-            values.append(value)
+        while type(event := get()) is not end:
+            values.append(self._node(event, depth))
             marks.append(event.start_mark)
+        return values
 
     def _mapping(self, start: Any, depth: int) -> dict[str, Any]:
-        # The hot loop: a scalar without tag or anchor that can only be a string is taken as it is.
+        # The hot loop: what can only be a string is taken as it is.
         get, scalar, end = self._get, self._kinds.scalar, self._kinds.mapping_end
         values: dict[Any, Any] = {}
         marks, merge = [start.start_mark], None
         self._marks[id(values)] = marks
-        while True:
-            event = get()
-            if type(event) is end:
-                break
+        while type(event := get()) is not end:
             mark = event.start_mark
-            key = event.value if type(event) is scalar else None
-            if (
-                not key
-                or event.tag is not None
-                or event.anchor is not None
-                or not (event.style or key[0] not in SPECIAL)
-            ):
-                key = self._key(event, depth)
+            key = event.value if type(event) is scalar and _is_text(event) else self._key(event, depth)
             event = get()
-            if type(event) is scalar:
-                value = event.value
-                if (
-                    event.tag is not None
-                    or event.anchor is not None
-                    or not (event.style or (value and value[0] not in SPECIAL))
-                ):
-                    value = self._scalar(event)
-            else:
-                value = self._node(event, depth)
+            value = event.value if type(event) is scalar and _is_text(event) else self._node(event, depth)
             if key is _MERGE and merge is None:
                 merge = (value, event.start_mark)
             elif key in values or key is _MERGE:
@@ -197,7 +170,7 @@ class Builder:
         text = None
         if event.tag is not None:
             self._tag(event)
-        elif not event.style and (not value or value[0] in SPECIAL):
+        elif not event.style:
             value, text = self._plain(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(value, text)
