@@ -6,11 +6,12 @@ default is reported once, where it stands; what only the whole can show is check
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
+from reconciler.declarations.found import Found
 from reconciler.declarations.linkeddata import check_linkeddata
 from reconciler.declarations.messages import problem_at, suggestion, translated
 from reconciler.declarations.rules import Rules
@@ -33,21 +34,12 @@ _ENVELOPE: Final = len('{"requests":[,"requestid":""]}') + 36
 _PROVIDER: Final = len('"provider":,')
 
 
-@dataclass(slots=True)
-class Checked:
-    """What a document declares. `claims` are the identities of interactions that have other problems."""
-
-    interactions: list[Interaction] = field(default_factory=list)
-    claims: list[tuple[str, Place]] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-
-def validate(document: Document, name: str, rules: Rules) -> Checked:
+def validate(document: Document, name: str, rules: Rules) -> Found:
     """Check one document of the file `name`; its problems are in no particular order, and may repeat."""
     if document.value is None:
-        return Checked()
+        return Found()
     if not isinstance(document.value, dict):
-        return Checked(problems=[_not_a_mapping(document, name)])
+        return Found(problems=[_not_a_mapping(document, name)])
     found = complaints(document.value)
     if not found:
         checker = _Checker(document, name, rules, _NONE)
@@ -85,7 +77,7 @@ class _Checker:
 
     def __init__(self, document: Document, name: str, rules: Rules, broken: frozenset[Path]) -> None:
         """`broken` are the paths to what has the wrong shape, and to all that holds it."""
-        self.checked = Checked()
+        self.checked = Found()
         self._broken, self._errors = broken, 0
         self._document, self._name, self._rules = document, name, rules
         self._sound = not broken or (("defaults",) not in broken and ("provider",) not in broken)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.declarations.found import Found
 from reconciler.declarations.linkeddata import scheme
 from reconciler.declarations.rules import Rules
-from reconciler.declarations.validation import Checked, merge, validate
+from reconciler.declarations.validation import merge, validate
 from reconciler.errors import Problem
 from reconciler.escape import visible
 from reconciler.interaction import Interaction, OnChange, content_digest
@@ -27,7 +28,7 @@ JSON = st.recursive(
 SECRET = "+447700900123"
 
 
-def check(text: str, rules: Rules | None = None) -> Checked:
+def check(text: str, rules: Rules | None = None) -> Found:
     """Validate one document."""
     parsed = parse(text.encode(), "x.yaml")
     assert parsed.problems == []
