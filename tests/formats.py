@@ -21,6 +21,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from reconciler.config.settings import ConfigurationFile, takes
 from reconciler.declarations.json_schema import declarations_schema
+from reconciler.interaction import LINKED_BY
 from reconciler.planning.saved_plan import VERSION as PLAN_VERSION
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import PlanJson, ProblemsJson, ShownJson, StateJson
@@ -121,20 +122,11 @@ def descriptions(kind: type) -> dict[str, str]:
     return told
 
 
-_SCALARS: Final = {
+_ITEMS: Final = {
     "type": "array",
-    "items": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean", "null"]}},
+    "items": {"type": "object", "properties": {part: {"type": "string"} for part in LINKED_BY}},
 }
-_FIELDS: Final = {
-    "type": "object",
-    "properties": {
-        "linkeddata": _SCALARS,
-        "routingdata": {
-            "type": "object",
-            "properties": {"personalqueue": {"type": "object"}, "skills": _SCALARS},
-        },
-    },
-}
+_FIELDS: Final = {"type": "object", "properties": {"linkeddata": _ITEMS}}
 """An interaction's fields in the state: what else they hold may be a later version's."""
 
 

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import Any, Final, Protocol
 
-from reconciler.declarations.messages import suggestion, where
+from reconciler.declarations.messages import suggestion
 from reconciler.declarations.schema import LINKEDDATA_TYPES
 from reconciler.yamlfile.document import Path
 
@@ -19,9 +19,9 @@ _SAFE: Final = ("https://", "http://")
 
 
 class Report(Protocol):
-    """Takes a problem at a path of the document."""
+    """Takes a problem of the value at a path: its code, what is said of the value, a hint."""
 
-    def __call__(self, path: Path, code: str, message: str, hint: str = "", *, warning: bool = False) -> None: ...  # noqa: D102 - said above
+    def __call__(self, path: Path, code: str, said: str, hint: str = "", *, warning: bool = False) -> None: ...  # noqa: D102 - said above
 
 
 def check_linkeddata(
@@ -54,20 +54,20 @@ def _unknown_type(path: Path, kind: str, allowed: frozenset[str], report: Report
     close = suggestion(kind, known)
     # What doesn't look like a type may be a value that slipped in here: it isn't shown.
     named = close is not None or _NAME(kind)
-    message = f"{where(path)} '{kind}' is not known" if named else f"{where(path)} is not known"
+    said = f"is '{kind}', which is not known" if named else "is not known"
     hint = f"did you mean '{close}'?" if close else f"known types: {', '.join(known)}"
-    report(path, "unknown-type", message, f"{hint}\nto allow another, add it to `linkeddata_types` in reconciler.yaml")
+    report(path, "unknown-type", said, f"{hint}\nto allow another, add it to `linkeddata_types` in reconciler.yaml")
 
 
 def _needed(path: Path, item: dict[str, Any], needs: tuple[str, ...], report: Report) -> None:
     for name in needs:
         if name not in item:
-            report(path, "missing-field", f"{where(path)} has no '{name}', which type {item['type']} needs")
+            report(path, "missing-field", f"has no '{name}', which type {item['type']} needs")
     if item["type"] == "interactionproperty" and " " in item.get("key", ""):
-        message = f"{where(path)}.key holds spaces: the API doesn't guarantee that such a data source name works"
-        report((*path, "key"), "key-with-spaces", message, warning=True)
+        said = "holds spaces: the API doesn't guarantee that such a data source name works"
+        report((*path, "key"), "key-with-spaces", said, warning=True)
 
 
 def _dangerous(path: Path, url: str, report: Report) -> None:
-    message = f"{where(path)} is a {scheme(url)}: address, which an agent's browser would run or open"
-    report(path, "dangerous-url", message, "use an https: address")
+    said = f"is a {scheme(url)}: address, which an agent's browser would run or open"
+    report(path, "dangerous-url", said, "use an https: address")

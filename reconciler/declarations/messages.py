@@ -13,6 +13,7 @@ from reconciler.declarations.json_schema import choices, home, known_fields
 from reconciler.declarations.schema import LINKEDDATA_TYPES, ON_CHANGE
 from reconciler.errors import Problem
 from reconciler.escape import brief, visible
+from reconciler.interaction import ONCE_PREFIX
 from reconciler.yamlfile.document import Document, Path
 from reconciler.yamlfile.scalars import describe
 
@@ -38,12 +39,22 @@ def translated(
     return [problem for kind, path in found if (problem := translator.problem(kind, path)) is not None]
 
 
-def where(path: Path) -> str:
-    """Return a path as the messages name it, from its interaction or its defaults on: `linkeddata[1].value`."""
-    if path[:1] == ("interactions",) and len(path) > 2:  # noqa: PLR2004 - the list, an index, a field
-        path = path[2:]
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{visible(part)}" for part in path)
-    return text.lstrip(".") or "the document"
+def where(document: Document, path: Path) -> str:
+    """Return a path as the messages name it: `linkeddata[1].value of 'ObjectId_001'`."""
+    if path[:1] != ("interactions",) or len(path) < len(_INTERACTION):
+        return _joined(path) or "the document"
+    own, item = path[len(_INTERACTION) :], document.at(path[: len(_INTERACTION)])
+    names = [name for name in ON_CHANGE if isinstance(item, dict) and isinstance(item.get(name), str) and item[name]]
+    if not names:
+        return f"{_joined(own)} of {_joined(path[: len(_INTERACTION)])}" if own else _joined(path)
+    if own == (names[0],):
+        return names[0]
+    name = f"'{brief((ONCE_PREFIX if names[0] == 'once' else '') + item[names[0]])}'"
+    return f"{_joined(own)} of {name}" if own else f"interaction {name}"
+
+
+def _joined(path: Path) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{visible(part)}" for part in path).lstrip(".")
 
 
 def problem_at(document: Document, name: str, path: Path, text: tuple[str, str, str], *, key: bool = False) -> Problem:
@@ -74,9 +85,12 @@ class _Translator:
             text = self._wrong(kind, path)
         return problem_at(self._document, self._name, path, text, key=kind == "extra_forbidden") if text else None
 
+    def _where(self, path: Path) -> str:
+        return where(self._document, path)
+
     def _missing(self, path: Path) -> tuple[str, str, str] | None:
         if path != ("interactions",):
-            return ("missing-field", f"{where(path[:-1])} has no '{path[-1]}'", "")
+            return ("missing-field", f"{self._where(path[:-1])} has no '{path[-1]}'", "")
         document = self._document.value
         if "requests" in document:
             return None  # an API body: reported as such
@@ -100,10 +114,10 @@ class _Translator:
         message = (
             f"unknown field '{brief(field)}'" if named else "unknown field (not shown: it may be a sensitive value)"
         )
-        return ("unknown-field", f"{message} in {where(container)}", _field_hint(field, container, close))
+        return ("unknown-field", f"{message} in {self._where(container)}", _field_hint(field, container, close))
 
     def _wrong(self, kind: str, path: Path) -> tuple[str, str, str]:
-        value, subject = self._document.at(path), where(path)
+        value, subject = self._document.at(path), self._where(path)
         if kind == "string_too_short":
             return ("empty", f"{subject} is empty", "")
         if kind in {"greater_than_equal", "less_than_equal"}:
@@ -120,7 +134,7 @@ class _Translator:
 
     def _choice(self, path: Path, value: Any) -> tuple[str, str, str]:
         known = choices(path)
-        message = f"{where(path)} must be {', '.join(known[:-1])} or {known[-1]}"
+        message = f"{self._where(path)} must be {', '.join(known[:-1])} or {known[-1]}"
         if not isinstance(value, str):
             return ("wrong-type", f"{message}, this is {describe(value)}", "")
         close = suggestion(value, known)

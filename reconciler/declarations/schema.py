@@ -27,6 +27,9 @@ LINKEDDATA_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "object": ("owner", "key"),
 }
 """The known types of `linkeddata`, and the fields that each needs besides `value`."""
+_NEEDED: Final = " ".join(
+    f"`{kind}` needs `{'` and `'.join(needs)}`." for kind, needs in LINKEDDATA_TYPES.items() if needs
+)
 
 ON_CHANGE: Final[Mapping[str, tuple[OnChange, ...]]] = {
     "externalid": (OnChange.REPLACE, OnChange.KEEP),
@@ -51,7 +54,7 @@ class LinkedDataItem(TypedDict):
     type: Annotated[
         Text,
         Field(
-            description="What it is. `linkeddata_types` in reconciler.yaml allows others.",
+            description=f"What it is. {_NEEDED} `linkeddata_types` in reconciler.yaml allows others.",
             examples=list(LINKEDDATA_TYPES),
         ),
     ]

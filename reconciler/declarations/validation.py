@@ -13,7 +13,7 @@ import orjson
 
 from reconciler.declarations.found import Found
 from reconciler.declarations.linkeddata import check_linkeddata
-from reconciler.declarations.messages import problem_at, suggestion, translated
+from reconciler.declarations.messages import problem_at, suggestion, translated, where
 from reconciler.declarations.rules import Rules
 from reconciler.declarations.schema import ON_CHANGE, PREVENT_RELEASE, SENT, WHOLE, complaints
 from reconciler.errors import Problem
@@ -99,7 +99,8 @@ class _Checker:
                 mark = marks[index + 1]
                 self._interaction(item, ("interactions", index), Place(self._name, mark.line + 1, mark.column + 1))
 
-    def _problem(self, path: Path, code: str, message: str, hint: str = "", *, warning: bool = False) -> None:
+    def _problem(self, path: Path, code: str, said: str, hint: str = "", *, warning: bool = False) -> None:
+        message = f"{where(self._document, path)} {said}"
         problem = problem_at(self._document, self._name, path, (code, message, hint))
         self.checked.problems.append(replace(problem, warning=True) if warning else problem)
         self._errors += not warning
@@ -125,8 +126,8 @@ class _Checker:
         body = dispatch_body(whole.get("externalid"), {name: whole[name] for name in SENT if name in whole})
         size, limit = len(body) + _around(provider), self._rules.request_bytes
         if size > limit:
-            message = f"as a request the interaction has {size:,} bytes, more than request_bytes ({limit:,})"
-            self._problem(path, "too-large", message, "shorten its linkeddata")
+            said = f"has {size:,} bytes as a request, more than request_bytes ({limit:,})"
+            self._problem(path, "too-large", said, "shorten its linkeddata")
             return False
         digest = content_digest(provider, body)
         interaction = Interaction(address, provider, body, digest, place, *_lifecycle(whole))
@@ -142,26 +143,19 @@ class _Checker:
         ):
             return None  # that was told of
         if len(identities) > 1:
-            message = "the interaction has both 'externalid' and 'once'"
             hint = "keep `externalid` if it is ever to be released, `once` if never"
-            self._problem(path, "two-identities", message, hint)
+            self._problem(path, "two-identities", "has both 'externalid' and 'once'", hint)
             return None
         if not identities:
             hint = "give it an `externalid`, or `once: NAME` if it is never to be released"
-            self._problem(path, "missing-identity", "the interaction has neither 'externalid' nor 'once'", hint)
+            self._problem(path, "missing-identity", "has neither 'externalid' nor 'once'", hint)
             return None
         (name,) = identities
         text: str = item[name]
-        if not self._identity((*path, name), text):
+        if flaw := identity_flaw(text, once=name == "once"):
+            self._problem((*path, name), "identity", flaw)
             return None
         return ONCE_PREFIX + text if name == "once" else text
-
-    def _identity(self, path: Path, text: str) -> bool:
-        subject = str(path[-1])
-        flaw = identity_flaw(text, once=subject == "once")
-        if flaw:
-            self._problem(path, "identity", f"{subject} {flaw}")
-        return not flaw
 
     def _linkeddata(self, holder: Any, path: Path) -> None:
         items = holder.get("linkeddata") if isinstance(holder, dict) else None
@@ -174,8 +168,7 @@ class _Checker:
             holder = _at(whole, around) if around else whole
             if isinstance(holder, dict) and name not in holder and not self._misspelt(holder, path, name):
                 code = "missing-field" if around else "missing-route"
-                message = f"{'.'.join(around) or 'the interaction'} has no '{name}'"
-                self._problem(self._source(path, around), code, message, "set it here or in `defaults`")
+                self._problem(self._source(path, around), code, f"has no '{name}'", "set it here or in `defaults`")
         if "lifecycle" in whole and (change := _at(whole, ("lifecycle", "on_change"))) is not None:
             self._on_change(whole, path, change)
 
@@ -187,8 +180,9 @@ class _Checker:
                 inherited = self._document.at(own) is None
                 hint = f"use {' or '.join(changes)}"
                 hint += "; the value comes from `defaults`, and can be set here" if inherited else ""
-                message = f"on_change '{change}' is for interactions with `{of[0]}` only"
-                self._problem(path if inherited else own, "on-change", message, hint)
+                said = f"'{change}', which is for interactions with `{of[0]}` only"
+                said = f"has on_change {said}" if inherited else f"is {said}"
+                self._problem(path if inherited else own, "on-change", said, hint)
 
     def _misspelt(self, holder: dict[str, Any], path: Path, *names: str) -> bool:
         """Whether a field of an interaction that isn't there was told of, as one that is spelt otherwise."""
