@@ -323,6 +323,16 @@ def test_a_signal_ends_waiting_for_the_lock(place: Workplace, server: SandboxSer
     assert server.calls == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_library_is_loaded(place: Workplace, number: int) -> None:
+    """An extension module whose own imports are interrupted may crash: the process leaves instead, with 130."""
+    (place.folder / "zoneinfo.py").write_text("import sys, time\nprint('loading', file=sys.stderr)\ntime.sleep(60)")
+    with ended(place.spawn("plan", env={"PYTHONPATH": str(place.folder)})) as process:
+        heard(process, "loading")  # by orjson
+        process.send_signal(number)
+        finish(process, 130)
+
+
 @pytest.mark.parametrize(
     ("command", "number"),
     [("plan", signal.SIGINT), ("plan", signal.SIGTERM), ("apply", signal.SIGINT), ("apply", signal.SIGHUP)],
