@@ -31,7 +31,7 @@ _MAX_TABS: Final = 100
 
 
 def parse(data: bytes, name: str) -> Parsed:
-    """Return the documents of a file, with positions, and the problems met in reading it; never raises."""
+    """Return the documents of a file, with positions, and the problems met in reading it; raises MemoryError at most."""
     if (refused := refusal(data)) is not None:
         return Parsed(problems=[Problem(name, *refused)])
     return _parse_json(data, name) if name.lower().endswith(".json") else _parse_yaml(data, name)
@@ -66,7 +66,7 @@ def _builder(libyaml: _Libyaml, data: bytes, name: str) -> Builder:
 
 
 def parse_pure(data: bytes, name: str) -> Parsed:
-    """Parse through ruamel.yaml's pure parser; the data must have passed `refusal`. Never raises."""
+    """Parse through ruamel.yaml's pure parser; the data must have passed `refusal`."""
     from ruamel.yaml import YAML, events  # noqa: PLC0415 - slow to import, and needed for broken files only
 
     text, kinds = data.decode(), _kinds(events)
@@ -74,6 +74,8 @@ def parse_pure(data: bytes, name: str) -> Parsed:
     builder = Builder(Checker(lambda: next(stream, None), text).get_event, kinds, name)
     try:
         return builder.build()
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001 - ruamel.yaml raises ValueError, IndexError and others on broken input
         return _unreadable(builder, error, name)
 

@@ -260,6 +260,17 @@ def test_without_libyaml_everything_still_loads(monkeypatch: pytest.MonkeyPatch)
     assert len(load(EXAMPLES, RULES, base=EXAMPLES).interactions) == 5
 
 
+def test_lack_of_memory_is_no_problem_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pure parser raises of its own is a problem of the file; that memory is short is not."""
+
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(YAML, "parse", exhausted)
+    with pytest.raises(MemoryError):
+        parse(b"a: [", "x.yaml")
+
+
 def test_files_are_found_in_order_and_others_left_alone(tmp_path: Path) -> None:
     """Suffixes in any case count, hidden files and folders and other files don't, linked folders do."""
     for name in ("b/x.YML", "a.json", "a/y.Yaml", ".hidden/x.yaml", ".x.yaml", "notes.txt", "x.yaml.bak"):
