@@ -31,7 +31,7 @@ _MAX_TABS: Final = 100
 
 
 def parse(data: bytes, name: str) -> Parsed:
-    """Return the documents of a file, with positions, and the problems met in reading it; raises MemoryError at most."""
+    """Return the documents of a file, with positions, and the problems met in reading it; raises MemoryError only."""
     if (refused := refusal(data)) is not None:
         return Parsed(problems=[Problem(name, *refused)])
     return _parse_json(data, name) if name.lower().endswith(".json") else _parse_yaml(data, name)
