@@ -7,6 +7,7 @@ value that is overruled passes. It takes `1_000` for a number, wants lists as JS
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -96,10 +97,15 @@ def _settings(layers: Sequence[_Layer], name: str | None, warnings: tuple[str, .
     set_by = {key: layer for layer in layers for key in layer.values.model_fields_set}
     keys = Configuration.model_construct(**{key: getattr(set_by[key].values, key) for key in KEYS if key in set_by})
     base_url, token_url = _urls(keys, layers, set_by)
-    paths = {key: set_by[key].folder / Path(getattr(keys, key)).expanduser() for key in ("interactions", "state")}
+    paths = {key: set_by[key].folder / _path(getattr(keys, key)) for key in ("interactions", "state")}
     return Settings(
         keys, layers[0].folder, **paths, environment=name, base_url=base_url, token_url=token_url, warnings=warnings
     )
+
+
+def _path(text: str) -> Path:
+    """Return the path that a text names: as bytes it is UTF-8, whatever the locale says."""
+    return Path(os.fsdecode(text.encode())).expanduser()
 
 
 def _defaults(name: str | None) -> Configuration:
@@ -180,6 +186,7 @@ def _of_file(document: Document, path: Path, name: str | None, problems: list[Pr
 def _of_texts(texts: Mapping[str, str], place: Callable[[str], str], folder: Path, problems: list[Problem]) -> _Layer:
     """Return what variables or flags set."""
     values = Configuration()
+    texts = {key: os.fsencode(text).decode(errors="surrogateescape") for key, text in texts.items()}
     try:
         values = Configuration.model_validate(texts, context=TEXT)
     except ValidationError as error:

@@ -294,12 +294,17 @@ LOCALES = [
 def test_a_name_is_the_same_whatever_the_locale(tmp_path: Path, locale: dict[str, str]) -> None:
     """A file is read whatever its name is written in, and stands in the state under that name."""
     place = Workplace(tmp_path, {**locale, "RECONCILER_BASE_URL": "http://127.0.0.1:9"})
-    place.declare("interactions: [{externalid: A, route: Ré}]\n", "déjà/日本.yaml")
-    assert place.process("validate").out == "Valid: 1 interaction in 1 file.\n"
+    write(tmp_path, "é/déjà/日本.yaml", "interactions: [{externalid: A, route: Ré}]\n")
+    valid = "Valid: 1 interaction in 1 file.\n"
+    assert place.process("validate", "--interactions", "é").out == valid
+    assert place.process("validate", env={"RECONCILER_INTERACTIONS": "é"}).out == valid
+    write(tmp_path, "reconciler.yaml", "interactions: é\nstate: état.json\n")
+    assert place.process("init").code == 0
+    assert (tmp_path / "état.json").exists()
     ran = place.process("apply", "--sandbox", "--auto-approve")
     assert ran.code == 0, ran.err
     state = json.loads((tmp_path / ".reconciler" / "sandbox.state.json").read_bytes())
-    assert state["interactions"]["A"]["source"] == "interactions/déjà/日本.yaml"
+    assert state["interactions"]["A"]["source"] == "é/déjà/日本.yaml"
 
 
 @pytest.mark.parametrize("locale", LOCALES)
