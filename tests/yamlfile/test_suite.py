@@ -205,10 +205,15 @@ def mutations(seed: int, count: int) -> Iterator[str]:
         yield text
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_mutated_documents_are_read_as_another_parser_reads_them(seed: int) -> None:
-    """Two thousand documents that are nearly those of the suite are read alike, or refused."""
-    assert [text for text in mutations(seed, 2000) if not agrees(text)] == []
+@pytest.mark.parametrize("libyaml", [True, False])
+def test_mutated_documents_are_read_as_another_parser_reads_them(
+    monkeypatch: pytest.MonkeyPatch,
+    libyaml: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Two thousand documents that are nearly those of the suite are read alike or refused, with libyaml and without."""
+    if not libyaml:
+        monkeypatch.setattr(reader, "_libyaml", lambda: None)
+    assert [text for text in mutations(libyaml, 2000) if not agrees(text)] == []
 
 
 def test_a_missing_end_of_the_last_line_changes_nothing() -> None:
