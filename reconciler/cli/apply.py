@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from reconciler.cli.choice import files
 from reconciler.cli.console import Console, ProgressLine
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.output import append_summary, markdown, summary_wanted, text
@@ -64,6 +65,11 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
             "without a terminal, nobody can approve the plan",
             hint="Use --auto-approve, or apply a plan that was saved and reviewed.",
         )
+    if options.plan and (options.target or options.exclude or [*files(options)]):
+        raise UsageError(
+            "a saved plan holds what was selected for it",
+            hint="Apply it without --target and --exclude, or plan anew with them.",
+        )
     listen(signal.SIGHUP)  # a terminal that goes away
     workspace = open_workspace(options, console)
     plan_file = Path(options.directory or ".") / options.plan if options.plan else None
@@ -82,8 +88,7 @@ def _run_locked(
 ) -> ExitCode:
     store = StateFile(workspace.state_path)
     found, no_state = _read_or_create(workspace, store, options, console)
-    stored = saved.approvals if saved else None
-    reviewed = review(workspace, found.state, options, console, standing=no_state, stored=stored)
+    reviewed = review(workspace, found.state, options, console, standing=no_state, stored=saved)
     shown, plan, refused = reviewed.shown, reviewed.plan, reviewed.shown.refusals
     console.out(text(shown, console, reviewed.values))
     console.commands(refusal_annotations(refused))
@@ -109,7 +114,9 @@ def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspac
     with _sender(workspace, needed=plan.sends) as sender, interruptible(brake, console):
         shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
         outcome = apply(intent, _options(workspace), shell)
-        report = replace(outcome, holds=plan.held, hold_unknown=workspace.settings.keys.policy.hold_unknown)
+        part = frozenset(change.address for change in plan.changes) if plan.selection else None
+        hold_unknown = workspace.settings.keys.policy.hold_unknown
+        report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part)
         console.out("\n" + report_text(report, console.command))
         _summarise_report(report, workspace, console)
     return report.exit_code

@@ -164,6 +164,7 @@ def _plan(commands: Any) -> None:
     )
     parser.add_argument("--out", metavar="FILE", help="save the plan, with its approvals, to apply exactly this")
     parser.add_argument("--timings", action="store_true", help="say on stderr where the time went")
+    _selection(parser)
     _approvals(parser)
     _show_sensitive(parser)
 
@@ -195,8 +196,20 @@ def _apply(commands: Any) -> None:
     parser.add_argument("--auto-approve", action="store_true", help="do not ask; needed where there is no terminal")
     parser.add_argument("--new-state", action="store_true", help="start with an empty state where there is none")
     _lock_timeout(parser)
+    _selection(parser)
     _approvals(parser)
     _show_sensitive(parser)
+
+
+def _selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "choosing a part",
+        "A SELECTOR is an address, a pattern ('crm-*'), file:PATH, route:NAME or provider:NAME. Each may be repeated.",
+    )
+    group.add_argument("--target", action="append", default=[], metavar="SELECTOR", help="only what it selects")
+    group.add_argument("--exclude", action="append", default=[], metavar="SELECTOR", help="not what it selects")
+    group.add_argument("--target-file", action="append", default=[], metavar="FILE", help="selectors, one a line")
+    group.add_argument("--exclude-file", action="append", default=[], metavar="FILE", help="likewise")
 
 
 def _approvals(parser: argparse.ArgumentParser) -> None:
@@ -204,6 +217,9 @@ def _approvals(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--allow-releases", type=_count, metavar="N", help="allow N releases, and no more")
     group.add_argument("--allow-dispatches", type=_count, metavar="N", help="allow N dispatches, and no more")
     group.add_argument("--allow-empty", action="store_true", help="allow that nothing at all is declared")
+    group.add_argument(
+        "--allow-outside", type=_count, metavar="N", help="allow that N were declared outside of what is read"
+    )
 
 
 def _lock_timeout(parser: argparse.ArgumentParser) -> None:

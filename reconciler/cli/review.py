@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
+from reconciler.cli.choice import addresses, choices
 from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace, read_declarations
 from reconciler.declarations.loader import Declarations
@@ -17,6 +20,7 @@ from reconciler.planning.guards import Approvals, Refusal, refusals
 from reconciler.planning.plan import Plan
 from reconciler.planning.planner import plan as make_plan
 from reconciler.planning.saved_plan import SavedPlan
+from reconciler.planning.selection import known, select
 from reconciler.state.model import State
 
 
@@ -48,23 +52,42 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     console: Console,
     *,
     standing: tuple[Refusal, ...] = (),
-    stored: Approvals | None = None,
+    stored: SavedPlan | None = None,
     ended: Callable[[str], None] = lambda _stage: None,
 ) -> Review:
     """Read what is declared and compare it with the state.
 
-    `standing` are guards that stand already, `stored` the approvals of a saved plan; `ended` is told of each stage.
+    `standing` are guards that stand already; what is `stored` in a saved plan, its approvals and its selection, holds
+    here too; `ended` is told of each stage.
     """
     declarations, no_path = _declarations(workspace, console, reveal=options.show_sensitive)
     ended("read the declarations")
     keys, at = workspace.settings.keys, datetime.now(UTC)
     plan = make_plan(declarations.interactions, state, keys.policy, at, workspace.target)
-    approved = _approvals(options, stored or Approvals())
-    refused = (*standing, *no_path, *refusals(plan, keys.limits, approved))
+    plan = _chosen(plan, declarations, state, options, stored)
+    approved = _approvals(options, stored.approvals if stored else Approvals())
+    refused = (*standing, *no_path, *refusals(plan, keys.limits, approved, "." if no_path else _root(workspace)))
     shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
     ended("compare")
     reveal = options.show_sensitive and console.terminal
     return Review(shown, state, declarations, at, _revealed(plan, declarations) if reveal else {})
+
+
+def _chosen(
+    plan: Plan, declarations: Declarations, state: State, options: argparse.Namespace, stored: SavedPlan | None
+) -> Plan:
+    """Return the plan of what is selected; where that is gone since the plan was saved, the plan is stale."""
+    selection = stored.plan.selection if stored else choices(options)
+    if not selection:
+        return plan
+    among = known(declarations.interactions, state)
+    return plan.only(selection, select(selection, among).addresses if stored else addresses(selection, among))
+
+
+def _root(workspace: Workspace) -> str:
+    """Return where the declarations were read from, named as their files are."""
+    name = os.path.relpath(workspace.settings.interactions, workspace.settings.folder)
+    return os.fsencode(Path(name).as_posix()).decode(errors="replace")
 
 
 def _declarations(workspace: Workspace, console: Console, *, reveal: bool) -> tuple[Declarations, tuple[Refusal, ...]]:
@@ -87,6 +110,7 @@ def _approvals(options: argparse.Namespace, stored: Approvals) -> Approvals:
         stored.releases if options.allow_releases is None else options.allow_releases,
         stored.dispatches if options.allow_dispatches is None else options.allow_dispatches,
         stored.empty or options.allow_empty,
+        stored.outside if options.allow_outside is None else options.allow_outside,
     )
 
 

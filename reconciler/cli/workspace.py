@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from reconciler.cli.choice import files
 from reconciler.cli.console import Console
 from reconciler.config.layers import FILE_NAME, Settings, configure
 from reconciler.config.urls import REGIONS
@@ -86,7 +87,7 @@ def kept(workspace: Workspace, options: argparse.Namespace) -> dict[Path, str]:
     configuration = Path(options.directory or ".") / (options.config or FILE_NAME)
     settings = workspace.settings
     read = {configuration: "the configuration", settings.interactions: "the declarations", settings.state: "the state"}
-    return read | local.files(workspace.state_path)
+    return read | dict.fromkeys(files(options), "what is selected") | local.files(workspace.state_path)
 
 
 def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = False) -> Declarations:

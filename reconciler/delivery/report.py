@@ -27,7 +27,8 @@ class Report:
     """What became of an apply; `problems` are the reasons why something could not be sent or settled.
 
     `gave_up`: something could not be sent at all, for another reason than an interruption. `holds` is what the plan
-    held; `hold_unknown`: so will the next one hold whatever is unknown.
+    held; `hold_unknown`: so will the next one hold whatever is unknown. `part`: the addresses that it was about, where
+    it was not about all.
     """
 
     state: State
@@ -38,6 +39,12 @@ class Report:
     gave_up: bool
     holds: tuple[Change, ...] = ()
     hold_unknown: bool = False
+    part: frozenset[str] | None = None
+
+    @property
+    def _pending(self) -> dict[str, Pending]:
+        pending = self.state.pending.items()
+        return {rid: link for rid, link in pending if self.part is None or link.address in self.part}
 
     @property
     def held(self) -> tuple[Held, ...]:
@@ -53,7 +60,7 @@ class Report:
     def _held(self) -> dict[str, str]:
         """Return why an interaction waits for a person, by address."""
         held = {change.address: str(change.reason) for change in self.holds}
-        for link in self.state.pending.values():
+        for link in self._pending.values():
             if link.held:
                 held[link.address] = link.held
             elif self.hold_unknown and not link.unsent:
@@ -65,15 +72,13 @@ class Report:
         """The requests whose outcome isn't known, whichever run sent them, and which the next apply settles."""
         held = self._held()
         return tuple(
-            (requestid, link)
-            for requestid, link in self.state.pending.items()
-            if link.unknown and link.address not in held
+            (requestid, link) for requestid, link in self._pending.items() if link.unknown and link.address not in held
         )
 
     @property
     def unsent(self) -> tuple[tuple[str, Pending], ...]:
         """The requests that have certainly not been processed."""
-        return tuple((requestid, link) for requestid, link in self.state.pending.items() if not link.unknown)
+        return tuple((requestid, link) for requestid, link in self._pending.items() if not link.unknown)
 
     @property
     def exit_code(self) -> ExitCode:

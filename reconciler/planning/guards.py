@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from reconciler.commandline import quoted
 from reconciler.interaction import is_once
 from reconciler.planning.plan import Action, Change, Plan, Reason
 
@@ -26,6 +27,7 @@ RefusalCode = Literal[
     "max-release-percent",
     "max-dispatches",
     "prevent-release",
+    "outside-path",
 ]
 
 
@@ -40,11 +42,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """What was approved for this plan: so many releases or dispatches, and that nothing at all is declared."""
+    """What was approved for this plan: so many releases, dispatches, or declarations gone from outside the path read.
+
+    `empty`: that nothing at all is declared.
+    """
 
     releases: int | None = None
     dispatches: int | None = None
     empty: bool = False
+    outside: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,14 @@ class Refusal:
     hint: str = ""
 
 
-def refusals(plan: Plan, limits: Limits, approvals: Approvals) -> tuple[Refusal, ...]:
-    """Return every guard that stands against the plan; none means it may be applied."""
+def refusals(plan: Plan, limits: Limits, approvals: Approvals, root: str = ".") -> tuple[Refusal, ...]:
+    """Return every guard that stands against the plan; none means it may be applied.
+
+    `root` is the file or folder that the declarations were read from, named as their files are.
+    """
     found = (
         _nothing_declared(plan, approvals),
+        _outside(plan, approvals, root),
         _releases(plan, limits, approvals),
         _dispatches(plan, limits, approvals),
     )
@@ -78,6 +88,27 @@ def _nothing_declared(plan: Plan, approvals: Approvals) -> Refusal | None:
         f"nothing at all is declared, while {_count(plan.releasable, 'interaction is', 'interactions are')} open",
         "--allow-empty",
     )
+
+
+def _outside(plan: Plan, approvals: Approvals, root: str) -> Refusal | None:
+    """Refuse to take what was declared elsewhere as gone: a part of the declarations says nothing of the others."""
+    gone = [change.place for change in plan.changes if change.after is None and change.action is not Action.HOLD]
+    outside = sorted(place for place in gone if not _is_within(place, root))
+    if len(outside) <= (approvals.outside or 0):
+        return None
+    number = len(outside)
+    return Refusal(
+        "outside-path",
+        f"{_count(number, 'interaction that is', 'interactions that are')} not declared in {root} "
+        f"{'was' if number == 1 else 'were'} declared outside it ({outside[0]}{', …' if number > 1 else ''})",
+        f"--allow-outside {number}",
+        f"To plan a part, read all and choose: {quoted(f'--target=file:{root}')}. Allow it only if they are gone.",
+    )
+
+
+def _is_within(file: str, root: str) -> bool:
+    """Whether a file lies in a folder, or is that file; one that isn't known may."""
+    return not file or file == root or file.startswith(f"{root}/") or (root == "." and not file.startswith("../"))
 
 
 def _releases(plan: Plan, limits: Limits, approvals: Approvals) -> Refusal | None:

@@ -6,12 +6,14 @@ Pure. `apply` walks the same steps that a reviewer reads; nothing here can be ca
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
 from reconciler.interaction import NO_FIELDS
 from reconciler.planning.diff import FieldChange
+from reconciler.planning.selection import EVERYTHING, Selection
 from reconciler.state.model import Kind, Target
 
 
@@ -136,7 +138,7 @@ class Plan:
     """All that an apply would do, sorted by address.
 
     `releasable` counts the interactions that are or may be open and could be released; `declared` counts the
-    declarations; `unchanged` the open ones that are as declared.
+    declarations; `unchanged` the open ones that are as declared; `left_out` the changes that `selection` leaves out.
     """
 
     target: Target | None
@@ -147,6 +149,16 @@ class Plan:
     open: int
     releasable: int
     unchanged: int
+    selection: Selection = EVERYTHING
+    left_out: int = 0
+
+    def only(self, selection: Selection, addresses: Collection[str]) -> Plan:
+        """Return the plan with the changes of what is selected; all that it counts besides stays that of the whole."""
+        changes = tuple(change for change in self.changes if change.address in addresses)
+        left_out = sum(
+            change.address not in addresses and change.action is not Action.RECORD for change in self.changes
+        )
+        return replace(self, changes=changes, selection=selection, left_out=left_out)
 
     def counts(self) -> dict[Action, int]:
         """Return how many changes each action has; actions without any are absent."""

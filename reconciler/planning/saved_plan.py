@@ -36,7 +36,9 @@ def fingerprint(plan: Plan) -> str:
     """Return the SHA-256 of what the plan would do, and where: not of the serial, and not of local facts."""
     target = [plan.target.base_url, plan.target.account] if plan.target else None
     does = sorted((_identity(change) for change in plan.changes if _does(change)), key=canonical)
-    return hashlib.sha256(canonical([target, plan.lineage, does])).hexdigest()
+    # Where everything is selected, it is as it was before there was a selection.
+    part = [[plan.selection.targets, plan.selection.excludes]] if plan.selection else []
+    return hashlib.sha256(canonical([target, plan.lineage, does, *part])).hexdigest()
 
 
 def _does(change: Change) -> bool:

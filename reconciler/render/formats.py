@@ -16,7 +16,7 @@ from reconciler.state.model import ApiAction, Kind
 
 FORMAT_VERSION: Final = 1
 Version = Literal[1]
-Counted = Action | Literal["unchanged", "declared"]
+Counted = Action | Literal["unchanged", "declared", "left_out"]
 Severity = Literal["error", "warning"]
 Standing = Literal["unknown", "unsent", "held"]
 
@@ -60,6 +60,13 @@ class PlannedStateJson(TypedDict):
     serial: int
     open: int
     """How many interactions are open."""
+
+
+class SelectionJson(TypedDict):
+    """What was chosen by `--target` and `--exclude`."""
+
+    targets: Sequence[str]
+    excludes: Sequence[str]
 
 
 class SideJson(TypedDict):
@@ -137,8 +144,11 @@ class PlanJson(TypedDict):
     target: TargetJson | None
     """null where there is none."""
     state: PlannedStateJson
+    selection: SelectionJson | None
+    """null where everything is selected."""
     summary: dict[Counted, int]
-    """How many changes of each action, how many open ones are as declared, and how many are declared."""
+    """How many changes of each action, how many open ones are as declared, how many are declared, and how many changes
+    the selection leaves out."""
     changes: list[ChangeJson]
     """Sorted by address."""
     refusals: list[RefusalJson]

@@ -30,11 +30,13 @@ def plan_json(plan: Plan, refusals: Sequence[Refusal], warnings: Sequence[Proble
     """Return the plan as an indented ASCII JSON document, newline included."""
     counts = plan.counts()
     summary: dict[Counted, int] = {action: counts.get(action, 0) for action in Action}
-    summary |= {"unchanged": plan.unchanged, "declared": plan.declared}
+    summary |= {"unchanged": plan.unchanged, "declared": plan.declared, "left_out": plan.left_out}
+    targets, excludes = plan.selection.targets, plan.selection.excludes
     document: PlanJson = {
         "format_version": FORMAT_VERSION,
         "target": {"base_url": plan.target.base_url, "account": plan.target.account} if plan.target else None,
         "state": {"lineage": plan.lineage, "serial": plan.serial, "open": plan.open},
+        "selection": {"targets": targets, "excludes": excludes} if plan.selection else None,
         "summary": summary,
         "changes": [_change(change) for change in plan.changes],
         "refusals": [_refusal(refusal) for refusal in refusals],

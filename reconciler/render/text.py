@@ -17,7 +17,7 @@ from reconciler.interaction import LINKED_BY
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Action, Change, Plan, Reason
-from reconciler.render.words import step_words, summary, times
+from reconciler.render.words import selection, step_words, summary, times
 
 SYMBOLS: Final = {
     Action.DISPATCH: "+",
@@ -68,7 +68,8 @@ _PLAIN: Final = View()
 def plan_text(plan: Plan, refusals: Sequence[Refusal], view: View = _PLAIN) -> str:
     """Return the whole plan: a header, every change, the guards that stand against it, and the counts."""
     lines = [line for change in plan.changes if change.action is not Action.RECORD for line in _change(change, view)]
-    parts = [_header(plan), *(["\n".join(lines)] if lines else [])]
+    head = view.paint(f"Only a part: {' '.join(selection(plan))}", _BOLD) if plan.selection else ""
+    parts = [_header(plan), *([head] if head else []), *(["\n".join(lines)] if lines else [])]
     if refusals:
         parts.append("\n".join(view.paint(line, _BOLD) for line in refusal_lines(refusals)))
     return "\n\n".join([*parts, summary(plan)]) + "\n"

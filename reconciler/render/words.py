@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from reconciler.commandline import quoted
 from reconciler.planning.plan import Action, Plan, Step
 from reconciler.state.model import Kind
 
@@ -54,5 +55,28 @@ def summary(plan: Plan) -> str:
     """Return the plan's closing line."""
     counts = counted(plan)
     if not counts:
-        return f"No changes: {count(plan.open, 'interaction')} open, as declared."
-    return f"Plan: {', '.join(counts)}; {plan.unchanged} unchanged."
+        return f"No changes: {as_declared(plan)}."
+    return f"Plan: {', '.join(counts)}; {plan.unchanged} unchanged{left_out(plan)}."
+
+
+def as_declared(plan: Plan) -> str:
+    """Return what can be said of a plan without changes."""
+    if plan.selection:
+        return f"what is selected is as declared{left_out(plan)}"
+    return f"{count(plan.open, 'interaction')} open, as declared"
+
+
+def left_out(plan: Plan) -> str:
+    """Return how much the selection leaves out, to follow other counts; nothing where there is none."""
+    options = [option for option, given in _selected(plan) if given]
+    return f"; {count(plan.left_out, 'change')} left out by {' and '.join(options)}" if options else ""
+
+
+def selection(plan: Plan, most: int = 10) -> list[str]:
+    """Return the selection as it may be typed, `--target=crm-1` and so on, at most so many; the rest is counted."""
+    words = [f"{option}={quoted(selector)}" for option, given in _selected(plan) for selector in given]
+    return [*words[:most], *([f"and {len(words) - most} more"] if len(words) > most else [])]
+
+
+def _selected(plan: Plan) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return ("--target", plan.selection.targets), ("--exclude", plan.selection.excludes)

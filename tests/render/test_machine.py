@@ -47,7 +47,7 @@ def test_the_summary_names_every_action() -> None:
     counts = {action.value: raw["summary"][action.value] for action in Action}
     assert sum(counts.values()) == len(raw["changes"])
     nothing = decoded(plan_json(plan([], State(LINEAGE), POLICY, NOW), ()))
-    assert nothing["summary"] == {**dict.fromkeys(counts, 0), "unchanged": 0, "declared": 0}
+    assert nothing["summary"] == {**dict.fromkeys(counts, 0), "unchanged": 0, "declared": 0, "left_out": 0}
     assert (nothing["target"], nothing["changes"], nothing["refusals"], nothing["warnings"]) == (None, [], [], [])
 
 

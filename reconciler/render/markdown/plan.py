@@ -19,7 +19,7 @@ from reconciler.render.fit import Item, Section, fit
 from reconciler.render.links import Links
 from reconciler.render.markdown.changes import change_sections
 from reconciler.render.markdown.gfm import code, prose, size
-from reconciler.render.words import count, counted
+from reconciler.render.words import as_declared, count, counted, left_out, selection
 
 LIMIT: Final = 65_536
 """What GitHub takes as a comment: characters. Counted in UTF-16 units, so that the bytes (196,608) fit as well."""
@@ -27,6 +27,7 @@ SMALLEST: Final = 8_192
 NOT_ALL: Final = "*Not all of it fits here. The plan as text or JSON shows everything.*"
 _LONGEST_NAME: Final = 200
 _GUARDS_SHOWN: Final = 20
+_SELECTORS_SHOWN: Final = 3
 
 
 def plan_markdown(saved: SavedPlan, links: Links | None, limit: int = LIMIT, command: CommandLine = PLAIN) -> str:
@@ -79,11 +80,10 @@ def _title(saved: SavedPlan) -> str:
 def _verdict(saved: SavedPlan) -> Iterator[str]:
     """Yield the counts, and what was approved."""
     plan = saved.plan
+    if plan.selection:
+        yield f"> [!IMPORTANT]\n> **Only a part:** {' '.join(map(_named, selection(plan, _SELECTORS_SHOWN)))}"
     counts = ", ".join(counted(plan))
-    if counts:
-        said = f"**{counts}**; {plan.unchanged} unchanged."
-    else:
-        said = f"**{count(plan.open, 'interaction')} open, as declared.**"
+    said = f"**{counts}**; {plan.unchanged} unchanged{left_out(plan)}." if counts else f"**{as_declared(plan)}.**"
     where = f"{_named(plan.target.base_url)}" if plan.target else "No target"
     account = f" (account {_named(plan.target.account)})" if plan.target and plan.target.account else ""
     yield f"{said}\\\n{where}{account}, state serial {plan.serial}, {plan.open} open."
