@@ -30,8 +30,7 @@ SHELL = {
     "declarations.parallel",
     "config.credentials",
     "config.layers",
-    "state.stores.local",
-    "state.stores.lock",
+    "state.stores",
     "delivery.client",
     "delivery.connection",
     "delivery.tokens",
@@ -48,7 +47,7 @@ ONLY_USER = {
     "yaml": {"yamlfile.reader"},
     "pydantic": {"declarations.schema", "declarations.json_schema", "config", "planning.saved_plan"},
     "pydantic_core": {"config"},
-    "fcntl": {"state.stores.lock", "state.stores.local", "sandbox"},
+    "fcntl": {"state.stores.lock", "state.stores.folder", "sandbox"},
     "argparse": {"cli"},
     "print": {"cli"},
 }

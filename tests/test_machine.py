@@ -33,8 +33,8 @@ from hypothesis.stateful import (
 from reconciler.cli.apply import SystemClock
 from reconciler.delivery.client import Client
 from reconciler.state.model import Kind, State
-from reconciler.state.stores import local
-from reconciler.state.stores.local import StateFile, journal_path
+from reconciler.state.stores.local import LocalStore, Writer
+from reconciler.state.stores.reading import journal_path
 from tests.api import SandboxServer
 from tests.api.record import Outcome, Processed
 from tests.command import Ran, Workplace
@@ -445,17 +445,17 @@ class Machine(RuleBasedStateMachine):
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        save = StateFile.save
+        save = Writer.save
 
-        def watched(store: StateFile, state: State) -> None:
+        def watched(store: Writer, state: State) -> None:
             self.kinds |= {requestid: link.kind for requestid, link in state.pending.items()}
             save(store, state)
 
-        with mock.patch.object(StateFile, "save", watched):
+        with mock.patch.object(Writer, "save", watched):
             yield
 
     def _state(self) -> State:
-        return local.read(self.place.state_path).state
+        return LocalStore(self.place.state_path).read().state
 
     def _remember(self, *, hold: bool) -> None:
         journal = journal_path(self.place.state_path)
@@ -526,13 +526,13 @@ class _Crashing:
     @contextmanager
     def at(self, point: str) -> Iterator[None]:
         place, name, wrap = {
-            "backup": (StateFile, "back_up", self._before),
-            "save": (StateFile, "save", self._before),
-            "saved": (StateFile, "save", self._after),
-            "saving": (StateFile, "save", self._saving),
-            "append": (StateFile, "append", self._before),
-            "appended": (StateFile, "append", self._after),
-            "appending": (StateFile, "append", self._appending),
+            "backup": (Writer, "back_up", self._before),
+            "save": (Writer, "save", self._before),
+            "saved": (Writer, "save", self._after),
+            "saving": (Writer, "save", self._saving),
+            "append": (Writer, "append", self._before),
+            "appended": (Writer, "append", self._after),
+            "appending": (Writer, "append", self._appending),
             "send": (Client, "invoke", self._before),
             "sent": (Client, "invoke", self._after),
         }[point]
@@ -561,7 +561,7 @@ class _Crashing:
         return wrapped
 
     def _saving(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(store: StateFile, state: State) -> None:
+        def wrapped(store: Writer, state: State) -> None:
             if self._crash_here():
                 store.path.with_name(store.path.name + ".new").write_bytes(b'{"version": 1, "li')
                 raise Crash
@@ -570,7 +570,7 @@ class _Crashing:
         return wrapped
 
     def _appending(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(store: StateFile, record: Any) -> None:
+        def wrapped(store: Writer, record: Any) -> None:
             journal = journal_path(store.path)
             start = journal.stat().st_size if journal.exists() else 0
             original(store, record)

@@ -52,9 +52,8 @@ from reconciler.render.annotations import refusal_annotations
 from reconciler.render.report import report_text
 from reconciler.render.stale import stale_text, why_stale
 from reconciler.render.words import count
-from reconciler.state.stores import local
-from reconciler.state.stores.local import MAKE_STATE, WRONG_PATH, Found, StateFile
-from reconciler.state.stores.lock import locked
+from reconciler.state.stores.local import Writer
+from reconciler.state.stores.reading import MAKE_STATE, WRONG_PATH, Found
 from reconciler.times import stamp
 
 
@@ -78,15 +77,13 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     if saved:
         _require_same_place(saved.plan, workspace)
     _prepare_folder(workspace, options)
-    timeout, began = options.lock_timeout, datetime.now(UTC)
-    with locked(workspace.state_path, "apply", began, timeout=timeout, say=console.note):
-        return _run_locked(workspace, saved, options, console)
+    with workspace.store.hold("apply", timeout=options.lock_timeout, say=console.note) as store:
+        return _run_locked(store, workspace, saved, options, console)
 
 
 def _run_locked(
-    workspace: Workspace, saved: SavedPlan | None, options: argparse.Namespace, console: Console
+    store: Writer, workspace: Workspace, saved: SavedPlan | None, options: argparse.Namespace, console: Console
 ) -> ExitCode:
-    store = StateFile(workspace.state_path)
     found, no_state = _read_or_create(workspace, store, options, console)
     reviewed = review(workspace, found.state, options, console, standing=no_state, stored=saved)
     shown, plan, refused = reviewed.shown, reviewed.plan, reviewed.shown.refusals
@@ -103,12 +100,12 @@ def _run_locked(
         return ExitCode.UNKNOWN if plan.held else ExitCode.DONE
     if plan.changed and not (saved or _approved(options, console)):
         raise ReconcilerError("declined; nothing was sent.")
-    store.back_up()
+    store.back_up(state)
     intent = intend(plan, reviewed.desired, state, stamp(reviewed.at), workspace.target)
     return _carry_out(intent, plan, store, workspace, console)
 
 
-def _carry_out(intent: Intent, plan: Plan, store: StateFile, workspace: Workspace, console: Console) -> ExitCode:
+def _carry_out(intent: Intent, plan: Plan, store: Writer, workspace: Workspace, console: Console) -> ExitCode:
     brake = Brake()
     console.sent = plan.sends
     with _sender(workspace, needed=plan.sends) as sender, interruptible(brake, console):
@@ -179,11 +176,11 @@ def _prepare_folder(workspace: Workspace, options: argparse.Namespace) -> None:
 
 
 def _read_or_create(
-    workspace: Workspace, store: StateFile, options: argparse.Namespace, console: Console
+    workspace: Workspace, store: Writer, options: argparse.Namespace, console: Console
 ) -> tuple[Found, tuple[Refusal, ...]]:
     """Return the state, made anew where that was asked for; or an empty one and the guard against going on with it."""
     try:
-        found = local.read(workspace.state_path)
+        found = store.read()
     except StateMissing as missing:
         state = new_state(workspace.target)
         if not (options.new_state or workspace.sandbox):

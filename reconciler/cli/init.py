@@ -6,7 +6,6 @@ import argparse
 import os
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +17,6 @@ from reconciler.errors import ExitCode
 from reconciler.escape import visible
 from reconciler.render.words import count
 from reconciler.schemas import schema_text
-from reconciler.state.stores.local import StateFile
-from reconciler.state.stores.lock import locked
 
 _SCHEMA: Final = "# yaml-language-server: $schema={path}\n"
 
@@ -80,8 +77,8 @@ def _config(folder: Path, options: argparse.Namespace) -> str:
 def _state(workspace: Workspace) -> str:
     path = workspace.state_path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path, "init", datetime.now(UTC)):
-        StateFile(path).create(new_state())
+    with workspace.store.hold("init") as store:
+        store.create(new_state())
     return f"{workspace.shown(path)}: an empty state; keep it from now on, in git or wherever your pipeline keeps it"
 
 

@@ -15,9 +15,7 @@ from reconciler.interaction import ONCE_PREFIX, Interaction
 from reconciler.render.story import listing_json, listing_text, story_json, story_text
 from reconciler.state.model import State
 from reconciler.state.repair import Mended, forget, new_lineage, rename, resolve
-from reconciler.state.stores import local
-from reconciler.state.stores.local import StateFile
-from reconciler.state.stores.lock import locked
+from reconciler.state.stores.local import Writer
 from reconciler.times import stamp
 
 
@@ -34,12 +32,12 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 
 def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    state = local.read(workspace.state_path).state
+    state = workspace.store.read().state
     console.out(listing_json(state) if options.format == "json" else listing_text(state))
 
 
 def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    state = local.read(workspace.state_path).state
+    state = workspace.store.read().state
     declared = _declared(workspace, options.address, console)
     _require_known(state, declared, options.address)
     if options.format == "json":
@@ -72,33 +70,32 @@ def _require_known(state: State, declared: Interaction | None, address: str) -> 
 
 def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     command, timeout = f"state {options.subcommand}", options.lock_timeout
-    with locked(workspace.state_path, command, datetime.now(UTC), timeout=timeout, say=console.note):
-        found = local.read(workspace.state_path)
-        mended = _MENDS[options.subcommand](found.state, options)
-        _save(mended, StateFile(workspace.state_path), workspace)
+    with workspace.store.hold(command, timeout=timeout, say=console.note) as store:
+        found = store.read().state
+        mended = _MENDS[options.subcommand](found, options)
+        _save(found, mended, store, workspace)
     for line in mended.said:
         console.note(line)
 
 
 def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     """Give the state a lineage of its own; a journal that is not its own is set aside, not removed."""
-    began, timeout = datetime.now(UTC), options.lock_timeout
-    with locked(workspace.state_path, "state new-lineage", began, timeout=timeout, say=console.note):
-        found, foreign = local.read_whatever_journal(workspace.state_path)
-        store = StateFile(workspace.state_path)
-        if foreign:
-            console.note(f"The journal continues another state; it is kept as {store.set_journal_aside()}.")
+    with workspace.store.hold("state new-lineage", timeout=options.lock_timeout, say=console.note) as store:
+        found, aside = store.read_despite_journal()
+        if aside:
+            console.note(f"The journal continues another state; it is kept as {aside}.")
         mended = new_lineage(found)
-        _save(mended, store, workspace)
+        _save(found, mended, store, workspace)
     for line in mended.said:
         console.note(line)
 
 
-def _save(mended: Mended, store: StateFile, workspace: Workspace) -> None:
+def _save(found: State, mended: Mended, store: Writer, workspace: Workspace) -> None:
     from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # what only looks doesn't need it
 
-    store.back_up()
-    store.save(conceal(mended.state, workspace.settings.keys.policy.sensitive))
+    sensitive = workspace.settings.keys.policy.sensitive
+    store.back_up(conceal(found, sensitive))
+    store.save(conceal(mended.state, sensitive))
 
 
 _LOOKS: Final[dict[str, Callable[[Workspace, argparse.Namespace, Console], None]]] = {"list": _list, "show": _show}

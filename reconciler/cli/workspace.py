@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,7 @@ from reconciler.errors import ConfigError, TargetMismatch
 from reconciler.planning.guards import Refusal
 from reconciler.state.model import State, Target
 from reconciler.state.stores import local
-from reconciler.state.stores.local import StateFile
+from reconciler.state.stores.local import LocalStore
 
 SANDBOX_URL: Final = "http://sandbox.invalid"
 FOLDER: Final = ".reconciler"
@@ -33,6 +33,7 @@ class Workspace:
     settings: Settings
     sandbox: bool
     environ: Mapping[str, str]
+    warn: Callable[[str], None]
 
     @property
     def target(self) -> Target:
@@ -52,6 +53,11 @@ class Workspace:
         if self.sandbox:
             return self.sandbox_folder / "sandbox.state.json"
         return Path(os.path.realpath(self.settings.state))  # unlike Path.resolve, also of a link to itself
+
+    @property
+    def store(self) -> LocalStore:
+        """Where the state is kept."""
+        return LocalStore(self.state_path, self.warn)
 
     @property
     def sandbox_folder(self) -> Path:
@@ -79,7 +85,7 @@ def open_workspace(options: argparse.Namespace, console: Console) -> Workspace:
     console.command = console.command.within(settings.environment)
     if options.sandbox:
         console.note("SANDBOX: nothing real is dispatched or released; a sandbox on this machine answers.")
-    return Workspace(settings, options.sandbox, os.environ)
+    return Workspace(settings, options.sandbox, os.environ, console.warn)
 
 
 def kept(workspace: Workspace, options: argparse.Namespace) -> dict[Path, str]:
@@ -106,7 +112,7 @@ def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = 
 
 def read_state(workspace: Workspace) -> State:
     """Return the state of this target, with a left-over journal folded in; raises StateMissing."""
-    state = local.read(workspace.state_path).state
+    state = workspace.store.read().state
     check_target(state, workspace)
     return state
 
@@ -115,7 +121,8 @@ def start_sandbox_state(workspace: Workspace) -> State:
     """Create the sandbox's state and return it: a plan that is saved must find the same state again."""
     state = new_state(workspace.target)
     workspace.sandbox_folder.mkdir(exist_ok=True)
-    StateFile(workspace.state_path).create(state)
+    with workspace.store.hold("plan") as store:
+        store.create(state)
     return state
 
 

@@ -29,7 +29,7 @@ from reconciler.delivery.throttle import Brake
 from reconciler.delivery.tokens import AccessToken
 from reconciler.planning.planner import plan
 from reconciler.state.model import Target
-from reconciler.state.stores.local import StateFile, read
+from reconciler.state.stores.local import LocalStore
 from reconciler.times import stamp
 from tests.benchmarks.workload import declared
 from tests.known import DEFAULTS, OPTIONS, POLICY
@@ -50,7 +50,8 @@ class Sent:
 def main(side: str, folder: Path, port: int) -> Sent:
     """Prepare, then measure one side."""
     url = f"http://127.0.0.1:{port}"
-    state = read(folder / "reconciler.state.json").state
+    place = LocalStore(folder / "reconciler.state.json")
+    state = place.read().state
     interactions = declared(folder)
     now = datetime.now(UTC)
     made = plan(interactions, state, POLICY, now, Target(url))
@@ -62,9 +63,9 @@ def main(side: str, folder: Path, port: int) -> Sent:
     else:
         gc.disable()  # as the command does
         began = time.perf_counter()
-        store, brake = StateFile(folder / "reconciler.state.json"), Brake()
-        with Client(url, None, AccessToken(_TOKEN), timeout=DEFAULTS.timeout) as client:
-            shell = Shell(store, client, SystemClock(), ProgressLine(Console()), brake, random.Random(0))  # noqa: S311
+        with place.hold("apply") as store, Client(url, None, AccessToken(_TOKEN), timeout=DEFAULTS.timeout) as client:
+            store.read()
+            shell = Shell(store, client, SystemClock(), ProgressLine(Console()), Brake(), random.Random(0))  # noqa: S311
             report = apply(intend(made, desired, state, stamp(now), Target(url)), OPTIONS, shell)
         seconds = time.perf_counter() - began
         assert len(report.state.interactions) == len(interactions)

@@ -15,7 +15,7 @@ from reconciler.interaction import Interaction
 from reconciler.planning.planner import plan
 from reconciler.render.text import plan_text
 from reconciler.state.model import State
-from reconciler.state.stores import local
+from reconciler.state.stores.local import LocalStore
 from reconciler.yamlfile.reader import parse
 from tests.known import POLICY, RULES
 
@@ -35,10 +35,10 @@ def stages(new: Path, opened: Path) -> dict[str, float]:
         for document in each.documents:
             interactions += validate(document, name, RULES).interactions
     clock.lap("validate, canonical bodies, digests")
-    empty = local.read(new / "reconciler.state.json").state
+    empty = LocalStore(new / "reconciler.state.json").read().state
     clock.forget()
     _planned(interactions, empty, clock, "all new")
-    known = local.read(opened / "reconciler.state.json").state
+    known = LocalStore(opened / "reconciler.state.json").read().state
     clock.lap("no-op: read the state")
     _planned(interactions, known, clock, "no-op")
     gc.enable()

@@ -29,7 +29,7 @@ from reconciler.planning.planner import plan
 from reconciler.state import codec
 from reconciler.state.codec import Prepared
 from reconciler.state.model import State, Target
-from reconciler.state.stores.local import StateFile, read
+from reconciler.state.stores.local import LocalStore, Writer
 from reconciler.times import stamp
 from tests.benchmarks.workload import declared
 from tests.known import OPTIONS, POLICY
@@ -100,8 +100,12 @@ def counting(written: Written) -> Iterator[None]:
 def apply_changes(opened: Path, changes: int, folder: Path) -> Written:
     """Apply so many changed interactions to a copy of the state in `opened`, and return what was written."""
     shutil.copy(opened / "reconciler.state.json", folder)
-    store = StateFile(folder / "reconciler.state.json")
-    state = read(store.path).state
+    with LocalStore(folder / "reconciler.state.json").hold("apply") as store:
+        return _apply_changes(store, opened, changes)
+
+
+def _apply_changes(store: Writer, opened: Path, changes: int) -> Written:
+    state = store.read().state
     target, now = state.target or Target(""), datetime.now(UTC)
     desired = {interaction.address: interaction for interaction in declared(opened)}
     for address in list(desired)[:changes]:
@@ -110,7 +114,7 @@ def apply_changes(opened: Path, changes: int, folder: Path) -> Written:
         desired[address] = desired[address]._replace(body=body, digest=digest)
     written = Written()
     with counting(written):
-        store.back_up()
+        store.back_up(state)
         made = plan(desired.values(), state, POLICY, now, target)
         sender = Instant(written)
         shell = Shell(store, sender, SystemClock(), sender, Brake(), random.Random(0))  # noqa: S311  # jitter

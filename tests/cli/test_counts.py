@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from reconciler.declarations import loader as loading
-from reconciler.state.stores import local
+from reconciler.state.stores.local import LocalStore
 from reconciler.yamlfile import reader
 from reconciler.yamlfile.document import Parsed
 from tests.benchmarks import workload, writing
@@ -38,9 +38,9 @@ def test_each_file_is_opened_and_parsed_once(tmp_path: Path) -> None:
     parses: Counter[str] = Counter()
     really_open, really_parse = os.open, reader.parse
 
-    def counted_open(path: str, *arguments: int) -> int:
+    def counted_open(path: str, *arguments: int, dir_fd: int | None = None) -> int:
         opens[str(path)] += 1
-        return really_open(path, *arguments)
+        return really_open(path, *arguments, dir_fd=dir_fd)
 
     def counted_parse(data: bytes, name: str) -> Parsed:
         parses[name] += 1
@@ -96,7 +96,7 @@ def test_few_requests_travel_in_one_invocation_each_way(opened: Path, tmp_path: 
 def test_a_state_is_decoded_without_its_fields(opened: Path) -> None:
     """The fields of an entry stay JSON until they are looked at; they equal what was stored."""
     path = opened / "reconciler.state.json"
-    address, entry = next(iter(local.read(path).state.interactions.items()))
+    address, entry = next(iter(LocalStore(path).read().state.interactions.items()))
     assert type(entry.fields) is bytes
     fields = orjson.loads(entry.fields)
     assert fields["linkeddata"][0]["type"] == "clid"

@@ -19,9 +19,7 @@ import pytest
 
 from reconciler.state.journal import Record
 from reconciler.state.model import Kind, Outcome, Pending, Result
-from reconciler.state.stores import local
-from reconciler.state.stores.local import StateFile
-from reconciler.state.stores.lock import locked
+from reconciler.state.stores.local import LocalStore
 from reconciler.state.transitions import fold
 from reconciler.times import stamp
 from tests.api import SandboxServer
@@ -64,7 +62,7 @@ def test_six_applies_at_once(place: Workplace, server: SandboxServer) -> None:
     """Of six that wait for the lock and then race for it one does the work, and the others find nothing to do."""
     place.declare(MANY)
     with contextlib.ExitStack() as stack:
-        with locked(place.state_path, "apply", datetime.now(UTC)):
+        with LocalStore(place.state_path).hold("apply"):
             runs = [place.spawn("apply", "--auto-approve", "--lock-timeout", "60") for _ in range(6)]
             stack.enter_context(ended(*runs))
             for run in runs:
@@ -162,7 +160,7 @@ def test_a_plan_during_an_apply_is_never_of_half_a_state(place: Workplace, serve
     if route != "R":
         assert place.run("apply", "--auto-approve").code == 0
         place.declare(MANY.replace("route: R", f"route: {route}"))
-    before = local.read(place.state_path).state
+    before = LocalStore(place.state_path).read().state
     server.faults.add("hang")  # it isn't over before it was looked at
     run = place.spawn(
         "apply", "--auto-approve", env={"RECONCILER_PARALLELISM": "2", "RECONCILER_MAX_RELEASE_PERCENT": "100"}
@@ -170,7 +168,7 @@ def test_a_plan_during_an_apply_is_never_of_half_a_state(place: Workplace, serve
     looks, last, seen = 0, before.serial, set()
     with ended(run):
         while run.poll() is None:
-            state = local.read(place.state_path).state
+            state = LocalStore(place.state_path).read().state
             known = {link.address for link in state.pending.values()} | state.interactions.keys()
             assert known == (IDS if state.serial > before.serial else set(before.interactions))
             assert state.serial >= last
@@ -182,7 +180,7 @@ def test_a_plan_during_an_apply_is_never_of_half_a_state(place: Workplace, serve
             if looks > enough and max(seen) > 0:
                 server.release()
         _, err = run.communicate()
-    seen.add(len(local.read(place.state_path).state.pending))
+    seen.add(len(LocalStore(place.state_path).read().state.pending))
     assert (run.returncode, looks > enough) == (0, True), err
     assert seen > {0}
     assert place.run("plan", "--detailed-exitcode").code == 0
@@ -208,12 +206,11 @@ def test_state_commands_take_turns(place: Workplace, server: SandboxServer) -> N
 def write(path: Path, name: str, rounds: int) -> None:
     """Save an intent, append its outcome, and fold it or leave it to the next writer; so many times over."""
     for number in range(rounds):
-        with locked(path, name, datetime.now(UTC), timeout=PATIENCE):
-            state = local.read(path).state
+        with LocalStore(path).hold(name, timeout=PATIENCE) as store:
+            state = store.read().state
             address, at = f"{name}-{number}", stamp(datetime.now(UTC))
             link = Pending(address, 0, Kind.DISPATCH, None, "1:" + "0" * 64, at, "file.yaml")
             intent = replace(state, serial=state.serial + 1, pending={**state.pending, address: link})
-            store = StateFile(path)
             store.save(intent)
             outcome = Outcome(address, Result.SUCCEEDED)
             store.append([Record(intent.lineage, intent.serial, at, (outcome,))])
@@ -225,7 +222,7 @@ def read(path: Path, enough: int) -> None:
     """Read until all is there, and say so once begun; what was once there stays, and the serial never goes back."""
     serial, known, reads = -1, 0, 0
     while known < enough:
-        state = local.read(path).state
+        state = LocalStore(path).read().state
         assert state.serial >= serial
         assert len(state.interactions) >= known
         serial, known, reads = state.serial, len(state.interactions), reads + 1
@@ -251,6 +248,6 @@ def test_writers_and_readers_hammer_the_files(place: Workplace) -> None:
                 out, _ = process.communicate(timeout=PATIENCE)
                 assert process.returncode == 0
                 assert process in writers or int(out) > 1
-    state = local.read(place.state_path).state
+    state = LocalStore(place.state_path).read().state
     assert set(state.interactions) == {f"writer{n}-{number}" for n in range(WRITERS) for number in range(ROUNDS)}
     assert not state.pending

@@ -16,14 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
 from reconciler.cli.console import Console
-from reconciler.state.stores.lock import locked
+from reconciler.state.stores.local import LocalStore
 from tests.api import SandboxServer
 from tests.api.record import Outcome
 from tests.command import COMMAND, Workplace, clean_environment
@@ -314,7 +313,7 @@ def test_a_signal_ends_waiting_for_the_lock(place: Workplace, server: SandboxSer
     """Asked to stop while another run holds the lock, it leaves with 130, having said whom it waits for."""
     place.declare(THREE)
     with (
-        locked(place.state_path, "apply", datetime.now(UTC)),
+        LocalStore(place.state_path).hold("apply"),
         ended(place.spawn("apply", "--auto-approve", "--lock-timeout", "500")) as process,
     ):
         heard(process, f"Waiting up to 500 s for the lock of {getpass.getuser()}@")
@@ -338,22 +337,21 @@ def test_a_signal_while_a_library_is_loaded(place: Workplace, number: int) -> No
     [("plan", signal.SIGINT), ("plan", signal.SIGTERM), ("apply", signal.SIGINT), ("apply", signal.SIGHUP)],
 )
 def test_a_signal_while_planning(place: Workplace, server: SandboxServer, command: str, number: int) -> None:
-    """Asked to stop while it reads the state, it leaves with 130, and nothing was sent."""
+    """Asked to stop while it reads what it needs, it leaves with 130, and nothing was sent."""
     place.declare(THREE)
-    state = place.state_path.read_bytes()
-    place.state_path.unlink()
-    os.mkfifo(place.state_path)
+    configuration = place.folder / "reconciler.yaml"
+    configuration.unlink()
+    os.mkfifo(configuration)
     arguments = [command, "--auto-approve"] if command == "apply" else [command]
     with ended(place.spawn(*arguments)) as process:
-        writer = reached(place.state_path, process)
+        writer = reached(configuration, process)
         try:
             process.send_signal(number)
             assert "interrupted; nothing was sent" in finish(process, 130)
         finally:
             os.close(writer)
     assert server.calls == []
-    place.state_path.unlink()
-    place.state_path.write_bytes(state)
+    configuration.unlink()
     settles(place, server)
 
 

@@ -13,7 +13,7 @@ import pytest
 from reconciler.cli.apply import SystemClock
 from reconciler.errors import StateError
 from reconciler.state.model import State
-from reconciler.state.stores.local import StateFile
+from reconciler.state.stores.local import Writer
 from tests.api import SandboxConfig, SandboxServer
 from tests.command import Ran, Workplace
 from tests.conftest import connection
@@ -55,16 +55,16 @@ def unknown(place: Workplace, server: SandboxServer, declarations: str, fault: s
 
 def interrupted(place: Workplace) -> None:
     """Apply, and die before the outcomes are folded into the state: the journal is left over."""
-    save = StateFile.save
+    save = Writer.save
     saved: list[State] = []
 
-    def saves_once(store: StateFile, state: State) -> None:
+    def saves_once(store: Writer, state: State) -> None:
         if saved:
             raise StateError("the process died here")
         saved.append(state)
         save(store, state)
 
-    with mock.patch.object(StateFile, "save", saves_once):
+    with mock.patch.object(Writer, "save", saves_once):
         assert place.run(*APPLY).code == 1
     assert journal(place).exists()
 
@@ -467,4 +467,28 @@ def test_an_old_state_without_a_new_lineage_meets_its_old_requests(place: Workpl
     place.state_path.write_bytes(empty)
     assert place.run("state", "new-lineage").code == 0
     assert place.run(*APPLY).code == 0
+    assert set(server.emulator.open) == {"a"}
+
+
+@pytest.mark.parametrize("serial", [2**53 - 2, 2**53 - 1])
+def test_an_apply_that_would_run_out_of_serials_sends_nothing(
+    place: Workplace, server: SandboxServer, serial: int
+) -> None:
+    """Where none is left for the outcomes, nothing is sent or changed; the hint leads out of it."""
+    place.declare(ONE)
+
+    def count_from(serial: int) -> bytes:
+        data = place.state_path.read_bytes()
+        place.state_path.write_bytes(data.replace(b'"serial": %d' % place.state["serial"], b'"serial": %d' % serial))
+        return place.state_path.read_bytes()
+
+    before = count_from(serial)
+    says(
+        place.run("apply", "--auto-approve"), 1, "the state has come to its last serial", "reconciler state new-lineage"
+    )
+    assert (place.state_path.read_bytes(), server.calls) == (before, [])
+    assert not place.state_path.with_name("reconciler.state.json.new").exists()
+    count_from(0)
+    for command in (["state", "new-lineage"], ["apply", "--auto-approve"]):
+        assert place.run(*command).code == 0
     assert set(server.emulator.open) == {"a"}

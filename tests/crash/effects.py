@@ -97,9 +97,11 @@ class Effects:
             with self._lock:
                 os.kill(os.getpid(), _SIGNALS[self._cut.signal])
 
-    def _name(self, path: Any) -> str | None:
+    def _name(self, path: Any, folder: int | None = None) -> str | None:
         """Return the path's name in the folder, `.` for the folder itself, None for anything elsewhere."""
         text = os.fspath(path)
+        if folder is not None:
+            return text if self._names.get(folder) == "." else None
         if text == self._folder:
             return "."
         parent, _, name = text.rpartition("/")
@@ -109,7 +111,7 @@ class Effects:
 
     def _open(self, real: Callable[..., int]) -> Callable[..., int]:
         def opened(path: Any, flags: int, *arguments: Any, **named: Any) -> int:
-            name = self._name(path) if isinstance(path, str | os.PathLike) else None
+            name = self._name(path, named.get("dir_fd")) if isinstance(path, str | os.PathLike) else None
             if name is None:
                 return real(path, flags, *arguments, **named)
             if not flags & _WRITES:
@@ -174,7 +176,7 @@ class Effects:
 
     def _on_path(self, op: str, real: Callable[..., None]) -> Callable[..., None]:
         def call(path: Any, **named: Any) -> None:
-            if (name := self._name(path)) is None:
+            if (name := self._name(path, named.get("dir_fd"))) is None:
                 real(path, **named)
             else:
                 self._call(op, name, lambda: real(path, **named))
@@ -183,7 +185,7 @@ class Effects:
 
     def _on_paths(self, op: str, real: Callable[..., None]) -> Callable[..., None]:
         def call(source: Any, target: Any, **named: Any) -> None:
-            name, other = self._name(source), self._name(target)
+            name, other = self._name(source, named.get("src_dir_fd")), self._name(target, named.get("dst_dir_fd"))
             if name is None or other is None:
                 real(source, target, **named)
             else:

@@ -20,7 +20,7 @@ from reconciler.declarations.loader import load
 from reconciler.errors import StateError
 from reconciler.interaction import Interaction, is_once, same_content
 from reconciler.state.model import State
-from reconciler.state.stores import local
+from reconciler.state.stores.local import LocalStore
 from tests.api import SandboxServer
 from tests.api.record import Call
 from tests.crash.disk import Disk, Files
@@ -238,7 +238,7 @@ class Bench:
             where = f"{point.cut.signal} {point}"
             if not run.ran or run.ran[0].code != INTERRUPTED:
                 yield Finding(where, f"it is not the end of an interrupted run: {run.ran}")
-            found = local.read(self.folder / STATE)
+            found = LocalStore(self.folder / STATE).read()
             if found.left_over:
                 yield Finding(where, "the journal was not folded")
             for link in found.state.pending.values():
@@ -391,7 +391,7 @@ class Bench:
     # -- what is saved ---------------------------------------------------------------------------------------------
 
     def _state(self) -> State:
-        return local.read(self.folder / STATE).state
+        return LocalStore(self.folder / STATE).read().state
 
     def _saved(self, run: Run, unheard: int) -> Iterator[str]:
         """Compare what reached the server in the killed run with what is on the disk after it.

@@ -20,8 +20,9 @@ from reconciler.planning import unknown_outcomes
 from reconciler.planning.plan import Step
 from reconciler.state import codec, model, transitions
 from reconciler.state.model import Kind, Outcome, Result
-from reconciler.state.stores import local, lock
-from reconciler.state.stores.local import StateFile
+from reconciler.state.stores import folder, journalfile, lock
+from reconciler.state.stores.folder import Folder
+from reconciler.state.stores.local import Writer
 
 Mutant = Callable[[], None]
 MUTANTS: Final[dict[str, Mutant]] = {}
@@ -43,16 +44,16 @@ def _set(owner: object, name: str, value: object) -> None:
 @mutant
 def intent_not_saved() -> None:
     """Send the first request before the intent is saved."""
-    real = StateFile.save
+    real = Writer.save
     begun: list[bool] = []
 
-    def save(self: StateFile, new: model.State) -> None:
+    def save(self: Writer, new: model.State) -> None:
         if begun or not new.pending:
             real(self, new)
         else:
             begun.append(True)
 
-    _set(StateFile, "save", save)
+    _set(Writer, "save", save)
 
 
 @mutant
@@ -78,7 +79,7 @@ def new_requestids_on_resend() -> None:
 @mutant
 def no_journal() -> None:
     """Keep no journal: save outcomes at the end only."""
-    _set(StateFile, "append", lambda *_: None)
+    _set(Writer, "append", lambda *_: None)
 
 
 @mutant
@@ -89,38 +90,40 @@ def files_not_fsynced() -> None:
         if S_ISDIR(os.fstat(descriptor).st_mode):
             os.fsync(descriptor)
 
-    _set(local, "_sync", sync)
+    for module in (folder, journalfile):
+        _set(module, "sync", sync)
 
 
 @mutant
 def folder_not_fsynced() -> None:
     """Fsync files only, no folders."""
-    _set(local, "_sync_folder", lambda _folder: None)
+    _set(Folder, "sync", lambda _: None)
 
 
 @mutant
 def journal_removed_first() -> None:
     """Remove the journal before the state that holds its outcomes is saved."""
-    real = StateFile.save
+    real = Writer.save
 
-    def save(self: StateFile, new: model.State) -> None:
-        local.journal_path(self.path).unlink(missing_ok=True)
+    def save(self: Writer, new: model.State) -> None:
+        self._journal.remove()
         real(self, new)
 
-    _set(StateFile, "save", save)
+    _set(Writer, "save", save)
 
 
 @mutant
 def state_written_in_place() -> None:
     """Overwrite the state where it stands, instead of replacing it by a whole new file."""
 
-    def save(self: StateFile, new: model.State) -> None:
-        local._write(self.path, codec.encode(new))
-        local.journal_path(self.path).unlink(missing_ok=True)
-        local._sync_folder(self.path.parent)
-        self._good = 0
+    def save(self: Writer, new: model.State) -> None:
+        with self._folder.open(self.path.name, os.O_RDWR | os.O_TRUNC) as state:
+            folder.write_all(state, b"".join(codec.encode(new)), 0)
+            folder.sync(state)
+        self._journal.remove()
+        self._state, self._look = new, self._folder.look(self.path.name)
 
-    _set(StateFile, "save", save)
+    _set(Writer, "save", save)
 
 
 # -- outcomes ----------------------------------------------------------------------------------------------------
@@ -255,15 +258,15 @@ def chain_sent_at_once() -> None:
 @mutant
 def outcome_journaled_late() -> None:
     """Send the next link before the outcome of the one before it is in the journal."""
-    real, mark_unsent = StateFile.append, executor._Courier._mark_unsent
-    waiting: list[tuple[StateFile, Any]] = []
+    real, mark_unsent = Writer.append, executor._Courier._mark_unsent
+    waiting: list[tuple[Writer, Any]] = []
 
     def end(self: Any) -> None:
         for store, record in waiting:
             real(store, record)
         mark_unsent(self)
 
-    _set(StateFile, "append", lambda store, record: waiting.append((store, record)))
+    _set(Writer, "append", lambda store, record: waiting.append((store, record)))
     _set(executor._Courier, "_mark_unsent", end)
 
 
@@ -310,8 +313,15 @@ def release_without_its_provider() -> None:
 
 @mutant
 def no_lock() -> None:
-    """Take the lock without asking whether somebody has it."""
+    """Take the lock without asking whether somebody has it, nor what they did meanwhile."""
     _set(lock, "_acquire", lambda *_: None)
+    others_not_noticed()
+
+
+@mutant
+def others_not_noticed() -> None:
+    """Write without asking whether the lock and the files are still as they were left."""
+    _set(Writer, "_require_unchanged", lambda _: None)
 
 
 @mutant

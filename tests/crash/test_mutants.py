@@ -39,7 +39,7 @@ SHOWN_BY = {
     "tolerant-release-stored-as-release": "burn",
     "release-without-its-provider": "replace",
 }
-SHOWN_ABOVE = {"failure-of-resend-is-definite", "calls-in-flight-abandoned", "no-lock"}
+SHOWN_ABOVE = {"failure-of-resend-is-definite", "calls-in-flight-abandoned", "no-lock", "others-not-noticed"}
 
 
 @pytest.mark.parametrize("name", SHOWN_BY)
@@ -66,6 +66,14 @@ def test_no_lock_is_caught(make_bench: MakeBench, other_driver: Driver) -> None:
     """Without a lock a second run goes on beside the first, and what one of them did is forgotten."""
     bench = make_bench(SCENARIOS["dispatch"], mutant="no-lock")
     _caught(bench, (finding for finding in two_runs(bench, other_driver) if finding.where == "after both"))
+
+
+def test_others_not_noticed_is_caught(make_bench: MakeBench, other_driver: Driver) -> None:
+    """Without its lock, a run that doesn't look writes over what another has saved, and that is forgotten."""
+    bench = make_bench(SCENARIOS["dispatch"], mutant="others-not-noticed")
+    _caught(
+        bench, (finding for finding in two_runs(bench, other_driver, cleaned=True) if finding.where == "after both")
+    )
 
 
 def test_every_mutant_is_tried() -> None:

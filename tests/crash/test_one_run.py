@@ -10,16 +10,19 @@ from tests.api.record import Call
 from tests.crash.conftest import MakeBench
 from tests.crash.driver import Driver, Run
 from tests.crash.effects import INVOKE
-from tests.crash.harness import APPLY, Bench, Finding, Point, judge
+from tests.crash.harness import APPLY, STATE, Bench, Finding, Point, judge
 from tests.crash.scenarios import SCENARIOS, Phase, Scenario, given
 
 SLOW = Scenario("slow", Phase(given(a="A", b="Q/B"), "late=0.3 times=always"))
-LOCKED = 6
+STOPPED, LOCKED = 1, 6
 ADDED = given({"s": "Q/SMS", "t": "T"}, a="A", b="B2", c="Q/C", d="D")
 
 
-def two_runs(bench: Bench, other: Driver) -> Iterator[Finding]:
-    """Start a run of edited declarations while a call of the first is in flight; then one more, and judge."""
+def two_runs(bench: Bench, other: Driver, *, cleaned: bool = False) -> Iterator[Finding]:
+    """Start a run of edited declarations while a call of the first is in flight; then one more, and judge.
+
+    `cleaned`: somebody removes the lock before, as `git clean` does; then it is the first run that must stop.
+    """
     bench.prepare()
     bench.restore(bench.start)
     beside: list[Run] = []
@@ -28,14 +31,18 @@ def two_runs(bench: Bench, other: Driver) -> Iterator[Finding]:
         if call.kind == "invoke":
             bench.server.on_call = None
             bench.declare(ADDED)
+            if cleaned:
+                (bench.folder / f"{STATE}.lock").unlink()
             beside.append(other.run(bench.job([APPLY])))
 
     bench.server.on_call = start
-    bench.command(*APPLY, declared=bench.scenario.run)
+    first = bench.command(*APPLY, declared=bench.scenario.run)
     (second,) = beside
+    assert first.ran
     assert second.ran
-    if second.ran[0].code != LOCKED:
-        yield Finding("beside the first run", f"the second ends with {second.ran[0].code}: {second.ran[0].err}")
+    codes = (first.ran[0].code, second.ran[0].code)
+    if codes != ((STOPPED, 0) if cleaned else (0, LOCKED)):
+        yield Finding("side by side", f"they end with {codes}: {first.ran[0].err}{second.ran[0].err}")
     last = bench.command(*APPLY, declared=Phase(ADDED))
     assert last.ran
     if last.ran[0].code:
@@ -49,6 +56,12 @@ def sending(bench: Bench) -> list[Point]:
     return [
         point for point in points if (point.event.op, point.event.name, point.cut.when) == ("send", INVOKE, "after")
     ]
+
+
+def test_two_runs_at_once_without_the_lock(make_bench: MakeBench, other_driver: Driver) -> None:
+    """Where the lock's file is removed under a run, that run stops once another has it, and nothing is lost."""
+    findings = list(two_runs(make_bench(SCENARIOS["dispatch"]), other_driver, cleaned=True))
+    assert not findings, "\n".join(map(str, findings))
 
 
 def test_two_runs_at_once(make_bench: MakeBench, other_driver: Driver) -> None:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
@@ -22,7 +21,7 @@ from reconciler.declarations import loader as loading
 from reconciler.declarations import parallel
 from reconciler.declarations.loader import SPREAD_FILES, load
 from reconciler.errors import DeclarationError
-from reconciler.state.stores.lock import locked
+from reconciler.state.stores.local import LocalStore
 from tests.benchmarks import workload
 from tests.command import COMMAND, Workplace
 from tests.conftest import ROOT
@@ -247,7 +246,7 @@ def test_readers_of_a_killed_apply_hold_nothing_and_go(many: Workplace) -> None:
         process.kill()
         process.communicate(timeout=PATIENCE)
         assert readers
-        with locked(many.state_path, "apply", datetime.now(UTC), timeout=PATIENCE):
+        with LocalStore(many.state_path).hold("apply", timeout=PATIENCE):
             deadline = time.monotonic() + PATIENCE
             while any(Path(f"/proc/{reader}").exists() for reader in readers):
                 assert time.monotonic() < deadline

@@ -1,47 +1,30 @@
-"""The state on disk: atomic writes, the journal beside it, and reads that always see both as they belong together.
+"""The state as a file: read by anybody, replaced whole by who holds it, with a journal beside it.
 
 reconciler.state.json           the state
 reconciler.state.json.journal   outcomes since it was saved; part of the state until it is folded in
 reconciler.state.json.backup    the state before the last apply
 reconciler.state.json.lock      lock.py's
+reconciler.state.json.aside1    what a run knew that found the state changed by others; of a journal likewise
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from stat import S_IMODE
+from typing import NoReturn
 
-from reconciler.errors import StateError, StateMissing
+from reconciler.commandline import quoted
+from reconciler.errors import StateError
 from reconciler.state import codec, journal
 from reconciler.state.codec import Prepared
 from reconciler.state.journal import Record
 from reconciler.state.model import Open, State
-
-_READS: Final = 100
-WRONG_PATH: Final = (
-    "If this is not the first run, the path is wrong or the state was lost: without it everything would be "
-    "dispatched again. If it is, make a state"
-)
-MAKE_STATE: Final = ("init",)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A state as read. `left_over`: a journal was folded in, in memory only."""
-
-    state: State
-    left_over: bool
-
-
-def journal_path(path: Path) -> Path:
-    """Return where the journal of a state is."""
-    return path.with_name(path.name + ".journal")
+from reconciler.state.stores.folder import Folder, Look
+from reconciler.state.stores.journalfile import JournalFile
+from reconciler.state.stores.lock import Lock, locked
+from reconciler.state.stores.reading import Found, Version, journal_path, look_up, reading
 
 
 def backup_path(path: Path) -> Path:
@@ -56,158 +39,215 @@ def files(path: Path) -> dict[Path, str]:
     return {path: "the state", **named, path.with_name(path.name + ".backup.new"): "the state's next backup"}
 
 
-def read(path: Path) -> Found:
-    """Return the state with a left-over journal folded in; writes nothing and needs no lock.
+def _say_nothing(_message: str) -> None:
+    """Go on without a word."""
 
-    Raises StateMissing where there is none, StateError for what can't be read or trusted.
+
+class LocalStore:
+    """A state in a folder of this machine: anybody may read it, one at a time may hold it, to write.
+
+    `warn` is told what the file system can't do.
     """
-    for _ in range(_READS):
-        with _opened(path) as file:
-            data = file.read()
-            records = _read_journal(journal_path(path))
-            # A state is replaced before its journal is removed: if it is still the same, the journal belongs to it.
-            # And no other file can look the same, as long as this one is open.
-            whole = _identity(path) == _look(os.fstat(file.fileno()))
-        if whole:
-            state = codec.decode(data, str(path))
-            folded = journal.fold_left_over(
-                state, journal.decode(records, str(journal_path(path))), str(journal_path(path))
-            )
-            return Found(folded, left_over=bool(records))
-    raise StateError(f"{path}: it is replaced faster than it can be read")
 
-
-def read_whatever_journal(path: Path) -> tuple[State, bool]:
-    """Return the state, and whether a journal that is not its own stands beside it; the holder of the lock may ask."""
-    with _opened(path) as file:
-        state = codec.decode(file.read(), str(path))
-    try:
-        return read(path).state, False
-    except StateMissing:
-        raise
-    except StateError:
-        return state, True
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    try:
-        with path.open("rb") as file:
-            yield file
-    except FileNotFoundError:
-        raise _missing(path) from None
-    except OSError as error:
-        raise StateError(f"{path}: the state can't be read: {error.strerror}") from error
-
-
-def _missing(path: Path) -> StateMissing:
-    if journal_path(path).exists():
-        return StateMissing(
-            f"{path}: there is a journal, but no state beside it",
-            hint="Restore the state from where it is kept: the journal continues it.",
-        )
-    return StateMissing(f"{path}: there is no state", hint=WRONG_PATH, command=MAKE_STATE)
-
-
-def _read_journal(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
-    except OSError as error:
-        raise StateError(f"{path}: the journal can't be read: {error.strerror}") from error
-
-
-def _identity(path: Path) -> tuple[int, ...] | None:
-    try:
-        return _look(path.stat())
-    except OSError:
-        return None
-
-
-def _look(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-class StateFile:
-    """Writes one state and its journal; the caller holds the lock."""
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, warn: Callable[[str], None] = _say_nothing) -> None:
         self.path = path
-        self._journal = journal_path(path)
-        self._good: int | None = None
+        self._warn = warn
+
+    def read(self) -> Found:
+        """Return the state with a left-over journal folded in; writes nothing and needs no lock.
+
+        Raises StateMissing where there is none, StateError for what can't be read or trusted.
+        """
+        with reading(self.path), closing(Folder(self.path.parent, self._warn)) as folder:
+            return look_up(folder, self.path).found(self.path)
+
+    @contextmanager
+    def hold(
+        self,
+        command: str,
+        *,
+        timeout: float = 0.0,
+        say: Callable[[str], None] = _say_nothing,
+    ) -> Iterator[Writer]:
+        """Hold the state for a command, and give who may write it; see `locked` for the rest."""
+        lock = self.path.name + ".lock"
+        with ExitStack() as stack:
+            try:
+                folder = Folder(self.path.parent, self._warn)
+            except OSError as error:
+                raise StateError(f"{self.path.parent / lock}: the lock can't be opened: {error.strerror}") from error
+            stack.callback(folder.close)
+            held = locked(folder, lock, command, timeout=timeout, say=say)
+            writer = Writer(self.path, folder, stack.enter_context(held))
+            stack.callback(writer.close)
+            yield writer
+
+
+class Writer:
+    """Writes one state and its journal, as long as nobody else does."""
+
+    def __init__(self, path: Path, folder: Folder, lock: Lock) -> None:
+        self.path = path
+        self._folder = folder
+        self._lock = lock
+        self._found: State | None = None
+        self._state: State | None = None
+        self._look: Look | None = None
+        self._saved = False
+        self._stopped: StateError | None = None
+        self._journal = JournalFile(folder, journal_path(path).name)
         self._prepared = Prepared()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._journal.close()
+
+    def read(self) -> Found:
+        """Return the state as LocalStore.read does; until it is saved, it must stay as it is."""
+        version = self._look_up()
+        found = version.found(self.path)
+        self._found = found.state
+        return found
+
+    def read_despite_journal(self) -> tuple[State, Path | None]:
+        """Return the state, and where a journal is kept from now on that stands beside it and is not its own.
+
+        It stays where it is, too: until the next save, the state is refused as before.
+        """
+        version = self._look_up()
+        try:
+            found, aside = version.found(self.path).state, None
+        except StateError:
+            found, aside = version.state, self._set_journal_aside()
+        self._found = found
+        return found, aside
+
+    def _look_up(self) -> Version:
+        version = look_up(self._folder, self.path)
+        self._state, self._look = version.state, version.look
+        return version
 
     def create(self, state: State) -> None:
         """Write a state where there must be none yet."""
-        if self.path.exists() or self._journal.exists():
+        with _explained(self.path, "the state can't be made"):
+            there = any(self._folder.found(path.name) for path in (self.path, journal_path(self.path)))
+        if there:
             raise StateError(f"{self.path}: there is a state already", hint="It is kept as it is.")
         self.save(state)
 
-    def back_up(self) -> None:
-        """Keep the state as it is now as the backup; costs no bytes, for a state is replaced and never rewritten."""
+    def back_up(self, public: State) -> None:
+        """Keep the state as the backup: as it was read, or `public`, which lacks what is sensitive by now.
+
+        The very state that was read costs no bytes: its file gets a second name, for it is replaced, never rewritten.
+        """
         backup = backup_path(self.path)
-        spare = backup.with_name(backup.name + ".new")
+        spare = backup.name + ".new"
         with _explained(backup, "the backup can't be made"):
-            spare.unlink(missing_ok=True)
-            _copy(self.path, spare)
-            spare.replace(backup)
+            self._require_unchanged()
+            self._folder.remove(spare)
+            if public is self._found:
+                self._folder.copy(self.path.name, spare)
+            else:
+                self._folder.write(spare, codec.encode(public))
+            self._folder.rename(spare, backup.name)
             # Two links to one file: then a rename does nothing, by POSIX.
-            spare.unlink(missing_ok=True)
-            _sync_folder(self.path.parent)
+            self._folder.remove(spare)
 
     def save(self, state: State) -> None:
         """Replace the state: temporary file, fsync, rename, fsync of the folder; then remove the folded journal."""
-        spare = self.path.with_name(self.path.name + ".new")
+        spare = self.path.name + ".new"
         with _explained(self.path, "the state can't be saved"):
-            _write(spare, codec.encode(state, self._prepared), _mode(self.path))
-            spare.replace(self.path)
-            _sync_folder(self.path.parent)
-            if self._journal.exists():
-                self._journal.unlink()
-                _sync_folder(self.path.parent)
-        self._good = 0
+            self._require_unchanged()
+            there = self._folder.found(self.path.name)
+            mode = S_IMODE(there.st_mode) if there else 0o600
+            new = self._folder.write(spare, codec.encode(state, self._prepared), mode)
+            self._require_unchanged()
+            self._folder.rename(spare, self.path.name)
+            self._found = self._state = state
+            self._look, self._saved = new, True
+            self._journal.remove()
         self._prepared = Prepared()
 
     def prepare(self, opened: Mapping[str, Open]) -> None:
         """Get entries of the next save ready, by address, while there is time for it; nothing depends on it."""
         self._prepared.prepare(opened)
 
-    def set_journal_aside(self) -> Path:
-        """Keep a journal that belongs to another state under a name of its own, and return that.
-
-        It stays where it is, too: until the next save, the state is refused as before.
-        """
-        number = 1
-        while (aside := self._journal.with_name(f"{self._journal.name}.aside{number}")).exists():
-            number += 1
-        with _explained(self._journal, "the journal can't be set aside"):
-            _copy(self._journal, aside)
-            _sync_folder(self.path.parent)
-        return aside
-
     def append(self, records: Sequence[Record]) -> None:
         """Add records to the journal and fsync it. After a failure the next one starts at the last good offset."""
-        with _explained(self._journal, "the journal can't be written"):
-            self._append(b"".join(map(journal.encode, records)))
+        with _explained(journal_path(self.path), "the journal can't be written"):
+            self._require_unchanged()
+            self._journal.append(b"".join(map(journal.encode, records)))
 
-    def _append(self, lines: bytes) -> None:
-        fresh = not self._journal.exists()
-        descriptor = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _set_journal_aside(self) -> Path:
+        journal = journal_path(self.path)
+        with _explained(journal, "the journal can't be set aside"):
+            self._require_unchanged()
+            aside = _free(self._folder, journal.name + ".aside")
+            self._folder.copy(journal.name, aside)
+            self._folder.sync()
+        return journal.with_name(aside)
+
+    # -- others ----------------------------------------------------------------------------------------------------
+
+    def _require_unchanged(self) -> None:
+        """Raise StateError, from the first time on, unless lock, state and journal are as this run left them."""
+        if self._stopped:
+            raise self._stopped
+        if not self._lock.stands:
+            self._stop("its lock was removed or replaced")
+        if not self._is_ours():
+            self._stop("it was replaced, edited or removed")
+        if not self._journal.stands:
+            self._stop("its journal was replaced, cut or removed")
+
+    def _is_ours(self) -> bool:
+        """Whether the state on the disk says what this run last read or saved there."""
+        found = self._folder.look(self.path.name)
+        if found == self._look:
+            return True
         try:
-            start = self._good or 0
-            if os.fstat(descriptor).st_size != start:
-                os.ftruncate(descriptor, start)
-            _write_all(descriptor, lines, start)
-            _sync(descriptor)
-        finally:
-            os.close(descriptor)
-        if fresh:
-            _sync_folder(self.path.parent)
-        self._good = start + len(lines)
+            version = look_up(self._folder, self.path)
+        except StateError:
+            return False
+        if version.state == self._state:
+            self._look = version.look
+        return version.state == self._state
+
+    def _stop(self, why: str) -> NoReturn:
+        command: tuple[str, ...] = ("apply",)
+        if not (self._saved and self._state):
+            hint, command = "Nothing was sent or changed. See what it was, then run this again.", ()
+        elif self._is_ours():
+            hint = "Nothing more was sent. What was sent is pending in the state, and settled under the same requestids"
+        else:
+            hint = f"Nothing more was sent. {self._rescue(self._state)}. Then"
+        self._stopped = StateError(f"{self.path}: {why} while this run held it", hint=hint, command=command)
+        raise self._stopped
+
+    def _rescue(self, state: State) -> str:
+        """Keep what this run knows in a file of its own, and return what to do with it."""
+        name = str(journal_path(self.path))
+        known = journal.fold_left_over(state, journal.decode(self._journal.read(), name), name)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(Folder(self.path.parent, _say_nothing)) as folder:
+                aside = _free(folder, self.path.name + ".aside")
+                folder.write(aside, codec.encode(known))
+        except OSError as error:
+            return f"What this run knew can't be kept: {error.strerror}. Put back the state that it began with"
+        put_back = f"mv {quoted(str(self.path.with_name(aside)))} {quoted(str(self.path))}"
+        return f"What this run knew is kept. Unless another run has written the state since, put it back: {put_back}"
 
 
-@contextlib.contextmanager
+def _free(folder: Folder, start: str) -> str:
+    """Return the first name of these that nothing has yet."""
+    number = 1
+    while folder.found(f"{start}{number}"):
+        number += 1
+    return f"{start}{number}"
+
+
+@contextmanager
 def _explained(path: Path, what: str) -> Iterator[None]:
     try:
         yield
@@ -217,55 +257,3 @@ def _explained(path: Path, what: str) -> Iterator[None]:
             hint="Nothing more was sent. Make room or mend the folder, then run apply again: what was sent is known "
             "from what is saved, and is settled under the same requestids.",
         ) from error
-
-
-def _copy(path: Path, copy: Path) -> None:
-    """Give a file a second name, or copy it where the file system has no links; it is never rewritten in place."""
-    try:
-        os.link(path, copy)
-    except OSError:
-        _write(copy, [path.read_bytes()])
-
-
-def _write(path: Path, pieces: Iterable[bytes], mode: int = 0o600) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.fchmod(descriptor, mode)
-        offset = 0
-        for piece in pieces:
-            _write_all(descriptor, piece, offset)
-            offset += len(piece)
-        _sync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_all(descriptor: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-
-
-def _mode(path: Path) -> int:
-    """Return the permissions to keep; a file that we create is the user's alone."""
-    try:
-        return stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        return 0o600
-
-
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
-    if full := getattr(fcntl, "F_FULLFSYNC", None):
-        # macOS: fsync alone stops at the drive's cache.
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(descriptor, full)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        _sync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import signal
 import subprocess
@@ -17,15 +15,14 @@ import orjson
 import pytest
 
 from reconciler.errors import ExitCode, StateError, StateLocked
-from reconciler.state.stores.lock import job_url, locked
-from tests.known import NOW
+from reconciler.state.stores.local import LocalStore
+from reconciler.state.stores.lock import job_url
 
 HOLDER: Final = """
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from reconciler.state.stores.lock import locked
-with locked(Path(sys.argv[1]), "apply", datetime(2026, 1, 2, tzinfo=UTC), environment={"BUILD_URL": "https://ci/7"}):
+from reconciler.state.stores.local import LocalStore
+with LocalStore(Path(sys.argv[1])).hold("apply"):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -41,7 +38,11 @@ def path(tmp_path: Path) -> Path:
 def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
     """Give another process that holds the lock until it reads a line, or ends."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER, str(path)],
+        env={**os.environ, "BUILD_URL": "https://ci/7"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         assert pipe(process.stdout).readline() == "held\n"
         try:
@@ -58,14 +59,14 @@ def pipe(stream: IO[str] | None) -> IO[str]:
 
 def try_lock(path: Path, timeout: float = 0.0) -> None:
     """Take the lock and give it back."""
-    with locked(path, "plan", NOW, timeout=timeout, environment={}):
+    with LocalStore(path).hold("plan", timeout=timeout):
         pass
 
 
 def test_one_process_at_a_time(path: Path) -> None:
     """While another process holds the lock, taking it fails at once, with the documented exit code and the owner."""
     with holder(path) as process:
-        with pytest.raises(StateLocked, match=rf"@.*, pid {process.pid}, `apply`, since 2026-01-02T00:00:00Z") as error:
+        with pytest.raises(StateLocked, match=rf"@.*, pid {process.pid}, `apply`, since 20\d\d-\d\d-\d\dT") as error:
             try_lock(path)
         assert error.value.exit_code is ExitCode.LOCKED
         assert str(error.value).endswith(", https://ci/7")
@@ -90,23 +91,38 @@ def test_waiting_for_the_lock(path: Path) -> None:
             pipe(process.stdin).write("\n")
             pipe(process.stdin).flush()
 
-        with locked(path, "apply", NOW, timeout=60, say=say, environment={}):
+        with LocalStore(path).hold("apply", timeout=60, say=say):
             assert process.wait() == 0
     (message,) = said
     assert f"pid {process.pid}" in message
 
 
+def test_a_lock_that_was_replaced_meanwhile_is_no_lock(path: Path) -> None:
+    """Who waited for a file that is gone when it is free takes the one that stands there now, so nobody else can."""
+    lock = path.with_name(f"{path.name}.lock")
+    with holder(path) as process:
+
+        def say(_message: str) -> None:
+            lock.unlink()
+            lock.touch()
+            pipe(process.stdin).write("\n")
+            pipe(process.stdin).flush()
+
+        with LocalStore(path).hold("apply", timeout=60, say=say), pytest.raises(StateLocked):
+            try_lock(path)
+
+
 def test_waiting_ends(path: Path) -> None:
     """After the timeout the answer is the same as without one."""
-    with locked(path, "apply", NOW, environment={}), pytest.raises(StateLocked):
+    with LocalStore(path).hold("apply"), pytest.raises(StateLocked):
         try_lock(path, timeout=0.01)
 
 
 def test_the_lock_can_be_taken_again(path: Path) -> None:
     """A lock that was given back is free, and names its newest owner only."""
-    with locked(path, "a-very-long-command-name", NOW, environment={}):
+    with LocalStore(path).hold("a-very-long-command-name"):
         pass
-    with locked(path, "apply", NOW, environment={}):
+    with LocalStore(path).hold("apply"):
         owner = orjson.loads(path.with_name(f"{path.name}.lock").read_bytes())
     assert (owner["command"], owner["pid"], owner["job"]) == ("apply", os.getpid(), None)
 
@@ -114,13 +130,13 @@ def test_the_lock_can_be_taken_again(path: Path) -> None:
 def test_a_name_that_is_no_utf_8_is_spelled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user's name is bytes: what the locale can't decode is read as UTF-8, and what is none is spelled."""
     monkeypatch.setenv("LOGNAME", os.fsdecode("zoë-".encode() + b"\xe9"))
-    with locked(path, "apply", NOW, environment={}), pytest.raises(StateLocked, match=r"locked by zoë-\\xe9@"):
+    with LocalStore(path).hold("apply"), pytest.raises(StateLocked, match=r"locked by zoë-\\xe9@"):
         try_lock(path)
 
 
 def test_an_error_gives_the_lock_back(path: Path) -> None:
     """Whatever goes wrong while it is held, the lock is free afterwards."""
-    with pytest.raises(ZeroDivisionError), locked(path, "apply", NOW, environment={}):
+    with pytest.raises(ZeroDivisionError), LocalStore(path).hold("apply"):
         _ = 1 / 0
     try_lock(path)
 
@@ -137,43 +153,16 @@ def test_the_file_is_the_users_alone_and_stays(path: Path) -> None:
 @pytest.mark.parametrize("owner", [b"", b"not json", b"[]", b"{}", b'{"user": 1}', b"\xff"])
 def test_an_owner_that_can_not_be_read_is_another_process(path: Path, owner: bytes) -> None:
     """Whatever the file holds, the lock counts."""
-    with locked(path, "apply", NOW, environment={}):
+    with LocalStore(path).hold("apply"):
         path.with_name(f"{path.name}.lock").write_bytes(owner)
         with pytest.raises(StateLocked, match="locked by another process"):
             try_lock(path)
-
-
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_locks_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Where there can be no lock, nothing is done, and the message says where to keep the state."""
-
-    def no_locks(_descriptor: int, _operation: int) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", no_locks)
-    with pytest.raises(StateError, match="this file system has no locks") as error:
-        try_lock(path, timeout=60)
-    assert not isinstance(error.value, StateLocked)
-    assert "local disk" in error.value.hint
 
 
 def test_a_folder_that_is_not_there_is_an_error(path: Path) -> None:
     """A lock that can't be opened is an error that names the file."""
     with pytest.raises(StateError, match=r"nowhere.*\.lock: the lock can't be opened: No such file"):
         try_lock(path.parent / "nowhere" / path.name)
-
-
-def test_a_full_disk_takes_the_owner_not_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the owner can't be written, the lock holds all the same, and it is said."""
-    said: list[str] = []
-
-    def full(_descriptor: int, _data: bytes, _offset: int) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "pwrite", full)
-    with locked(path, "apply", NOW, say=said.append, environment={}), pytest.raises(StateLocked, match="another"):
-        try_lock(path)
-    assert said == ["The lock's owner can't be written: No space left on device."]
 
 
 @pytest.mark.parametrize(
