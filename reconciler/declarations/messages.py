@@ -15,7 +15,7 @@ from reconciler.errors import Problem
 from reconciler.escape import brief, visible
 from reconciler.interaction import ONCE_PREFIX
 from reconciler.yamlfile.document import Document, Path
-from reconciler.yamlfile.scalars import describe
+from reconciler.yamlfile.scalars import describe, resolve
 
 _EXPECTED: Final = {
     "string_type": "a string",
@@ -147,7 +147,7 @@ class _Translator:
 
     def _is_sensitive(self, path: Path) -> bool:
         """Whether the path is in a `linkeddata` item whose value is sensitive, or may be for all that can be told."""
-        if "linkeddata" not in path:
+        if "linkeddata" not in path[:-1]:
             return False
         item = self._document.at(path[: path.index("linkeddata") + 2])
         if not isinstance(item, dict) or not isinstance(item.get("type"), str):
@@ -175,8 +175,10 @@ def _field_hint(field: str, container: Path, close: str | None) -> str:
         return f"did you mean '{close}'?"
     if _is_interaction(container) and (belongs := home(field)):
         return f"it belongs under `{belongs}`"
-    if not container and field in known_fields(_INTERACTION):
-        return "it belongs to an interaction, or under `defaults`"
+    if field in known_fields(_INTERACTION):
+        return (
+            "it belongs to the interaction itself" if container else "it belongs to an interaction, or under `defaults`"
+        )
     return f"known fields: {', '.join(known_fields(container))}"
 
 
@@ -185,7 +187,8 @@ def _type_hint(expected: str, value: object) -> str:
         return f"write `{_BOOLEANS[value.lower()]}`: in YAML 1.2, {value} is a text"
     if expected == "a list" and isinstance(value, dict):
         return "start each item with `- `"
-    if expected in {"an integer", "true or false"} and isinstance(value, str):
+    right = {"an integer": int, "true or false": bool}.get(expected)
+    if isinstance(value, str) and len(value) <= _SHOWN and type(resolve(value)) is right:
         return "write it without quotes"
     return ""
 

@@ -24,6 +24,15 @@ JUDGED_BYTES: Final = 256 * 1024
 """The largest file that the pure parser judges: it reads about 100 KB a second, and has to end."""
 _MAX_TAG_DIRECTIVES: Final = 16
 _idle_ends: Final = re.compile(rb"(?m)(\A|^\.\.\.(?:[ \t\r].*)?\n)((?:(?:\.\.\.(?=\s))?[ \t\r]*(?:#.*)?\n)+)").sub
+_UNCLOSED: Final = "scanning a quoted scalar, found unexpected"
+_HINTS: Final = {
+    "mapping values are not allowed": "a value that holds `: ` must be quoted; keys of one mapping are indented alike",
+    "escape": "write the character itself",
+    "expected <block end>, but found '<scalar>'": "nothing may follow a quoted value on its line",
+    "expected <block end>": "entries of one list, and keys of one mapping, are indented alike",
+    "parsing a flow node": "close every bracket that opens",
+    "parsing a flow": "close the bracket that opens in line {start}, or put a comma between entries",
+}
 _LIBYAML: Final = (0, 2, 5)
 _OTHER_VERSION: Final = "found incompatible YAML document"
 _IN_BLOCK: Final = "while scanning a block scalar"
@@ -149,23 +158,22 @@ def _joined(events: Iterator[Any], scalar: Any) -> Iterator[Any]:
 
 def _unreadable(builder: Builder, error: Exception, name: str) -> Parsed:
     """Return the problems met so far and the parser's own, in its words but without lines of the file."""
-    mark: Mark | None = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    start: Mark | None = getattr(error, "context_mark", None)
+    mark: Mark | None = getattr(error, "problem_mark", None) or start
     words = [getattr(error, "context", None), getattr(error, "problem", None)]
     message = ", ".join(visible(word) for word in words if word) or "this is not YAML"
-    problem = Problem(name, line, column, *_syntax(message))
+    if _UNCLOSED in message:  # what follows may be far away
+        mark, message = start, "the quote that opens here is not closed"
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    problem = Problem(name, line, column, *_syntax(message, start.line + 1 if start is not None else line))
     return Parsed(problems=[*builder.parsed.problems, problem])
 
 
-def _syntax(message: str) -> tuple[str, str, str]:
-    """Return code, message and hint of a parser's message."""
+def _syntax(message: str, start: int) -> tuple[str, str, str]:
+    """Return code, message and hint of a parser's message; `start` is the line where what it is about starts."""
     if "\\t" in message or "tab" in message:
         return "tab", "a tab can't indent", "indent with spaces"
     if message == _OTHER_VERSION:
         return "yaml-version", "files are read as YAML 1.2", "remove the %YAML line"
-    hint = ""
-    if "mapping values are not allowed" in message:
-        hint = "a value that holds `: ` must be quoted"
-    elif "escape" in message and "code" in message:
-        hint = "write the character itself"
-    return "yaml-syntax", message, hint
+    hint = next((hint for part, hint in _HINTS.items() if part in message), "")
+    return "yaml-syntax", message, hint.format(start=start)
