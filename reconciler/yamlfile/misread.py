@@ -83,7 +83,7 @@ class Checker:
             _refuse(mark, "a directive stands at the start of a file, or after a line of three dots", "remove it")
 
     def _node(self, event: Any, mark: Any) -> None:
-        if mark.index and self._text[mark.index - 1] == "?":
+        if mark.index and self._text[mark.index - 1] == "?" and event.end_mark.index > mark.index:
             _refuse(mark, "a plain value can't start with '?' between brackets", _QUOTE)
         if event.anchor is not None and self._text.startswith(_NAME_ENDS, mark.index + 1 + len(event.anchor)):
             raise Misread(mark, "the name of an anchor or alias holds more than letters, digits, '-' and '_'")
