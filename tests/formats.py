@@ -198,7 +198,7 @@ def saved_plan_schema() -> Node:
     node = schema_of(SavedPlan, closed=True)
     change = node["properties"]["plan"]["properties"]["changes"]["items"]["properties"]
     for side in ("before", "after"):
-        del change[side]["properties"]["fields"]
+        change[side]["properties"]["fields"] = {"type": "string", "description": "The route, as JSON."}
     sums = {name: {"type": "string", "pattern": f"^{_SHA_256}"} for name in ("fingerprint", "checksum")}
     parts = {"reconciler_plan": {"const": PLAN_VERSION}, **sums, **node["properties"]}
     return document("Saved plan of reconciler", {**node, "properties": parts, "required": list(parts)})

@@ -101,7 +101,8 @@ class Change:
 
     `before` is what is or may be open, `after` what is declared. `follows` are the failed or pending requestids
     it comes after; `attempt` counts from 1; `failure` is the API's word on the last failed attempt. `records`: a
-    drift that comes with local facts to write, or with traces to clear.
+    drift that comes with local facts to write, or with traces to clear. `renamed` is the other address where a release
+    and a dispatch are equal but for the externalid.
     """
 
     action: Action
@@ -115,6 +116,7 @@ class Change:
     attempt: int = 1
     failure: str = ""
     records: bool = False
+    renamed: str = ""
 
     @property
     def releases(self) -> bool:

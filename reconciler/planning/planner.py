@@ -29,6 +29,7 @@ from reconciler.interaction import (
 )
 from reconciler.planning import diff
 from reconciler.planning.plan import Action, Change, Plan, Reason, Side, Step
+from reconciler.planning.renames import with_renames
 from reconciler.planning.unknown_outcomes import Links, needs_settling, reuse_unsent, settle, why_held
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 
@@ -77,7 +78,7 @@ def plan(
         target=target or state.target,
         lineage=state.lineage,
         serial=state.serial,
-        changes=tuple(changes),
+        changes=with_renames(changes, declared),
         declared=len(declared),
         open=len(state.interactions),
         releasable=_releasable(state, chains, failures),

@@ -23,13 +23,14 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """A plan with what was approved for it, and what a reviewer was told besides."""
+    """A plan with what was approved for it, and what a reviewer was told besides; `state` is where the state is."""
 
     plan: Plan
     approvals: Approvals
     refusals: tuple[Refusal, ...] = ()
     warnings: tuple[Problem, ...] = ()
     environment: str | None = None
+    state: str = ""
 
 
 def fingerprint(plan: Plan) -> str:
@@ -61,6 +62,7 @@ def encode(saved: SavedPlan) -> bytes:
         "reconciler_plan": VERSION,
         "fingerprint": fingerprint(saved.plan),
         "environment": saved.environment,
+        "state": saved.state,
         "approvals": asdict(saved.approvals),
         "refusals": [asdict(refusal) for refusal in saved.refusals],
         "warnings": [asdict(warning) for warning in saved.warnings],
@@ -86,8 +88,9 @@ def _plain(plan: Plan) -> dict[str, Any]:
 
 
 def _plain_side(side: Side) -> dict[str, Any]:
-    """Return it without its fields: the differences tell a reviewer all that these hold."""
-    return {name: value for name, value in side._asdict().items() if name != "fields"}
+    """Return it with no field but its route: the differences tell a reviewer all that changes."""
+    route = {name: value for name, value in orjson.loads(side.fields).items() if name == "route"}
+    return {**side._asdict(), "fields": canonical(route).decode()}
 
 
 def decode(data: bytes, name: str) -> SavedPlan:
