@@ -101,7 +101,7 @@ def canonical(value: Json) -> bytes:
 
 
 def dispatch_body(externalid: str | None, request: Mapping[str, Json]) -> bytes:
-    """Return the canonical dispatch request: `request` holds `route`, and maybe `linkeddata` and `routingdata`."""
+    """Return the canonical dispatch request: `request` holds what is sent of an interaction besides its externalid."""
     body = {"action": "dispatch", **request}
     if externalid is not None:
         body["externalid"] = externalid

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from reconciler.declarations.json_schema import declarations_schema
 from reconciler.declarations.schema import LINKEDDATA_TYPES
 from reconciler.declarations.validation import validate
+from reconciler.interaction import LINKED_BY
 from reconciler.yamlfile.document import Document
 from reconciler.yamlfile.reader import parse
 from tests.conftest import ROOT
@@ -198,3 +199,11 @@ def test_what_the_schema_says_helps_in_an_editor() -> None:
     assert all("description" in each for each in SCHEMA["$defs"].values())
     assert SCHEMA["$defs"]["Lifecycle"]["properties"]["prevent_release"]["default"] is False
     assert "quotes" in SCHEMA["$defs"]["LinkedDataItem"]["properties"]["value"]["description"]
+
+
+def test_what_code_goes_by_is_declared() -> None:
+    """Fields that the code knows by name, because it does something with them, are fields of the schema."""
+    types = SCHEMA["$defs"]
+    assert set(LINKED_BY) <= types["LinkedDataItem"]["properties"].keys()
+    assert {"linkeddata", "routingdata", "lifecycle", "provider"} <= types["InteractionDefaults"]["properties"].keys()
+    assert {"name", "expiryafter"} <= types["Skill"]["properties"].keys()
