@@ -13,6 +13,7 @@ TOKEN_PATH: Final = "/Auth/connect/token"  # noqa: S105 - a path, not a secret
 INVOKE_PATH: Final = "/interactions/invoke"
 REMOVED: Final = "(removed)"
 CallKind = Literal["invoke", "token", "other"]
+_KINDS: Final[Mapping[str, CallKind]] = {INVOKE_PATH: "invoke", TOKEN_PATH: "token"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Call:
 
 def read_call(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Call:
     """Return a call as it comes from the wire, its body read; `path` is without its query."""
-    kind = _kind(method, path)
+    kind: CallKind = _KINDS.get(path, "other") if method == "POST" else "other"
     call = Call(kind=kind, method=method, path=path, headers=dict(headers), body=body)
     call.authorization = headers.get("authorization")
     if call.authorization is not None:
@@ -63,12 +64,6 @@ def read_call(method: str, path: str, headers: Mapping[str, str], body: bytes) -
         except Malformed as error:
             call.malformed = str(error)
     return call
-
-
-def _kind(method: str, path: str) -> CallKind:
-    if method != "POST":
-        return "other"
-    return "invoke" if path == INVOKE_PATH else "token" if path == TOKEN_PATH else "other"
 
 
 def _without_secret(body: bytes) -> bytes:

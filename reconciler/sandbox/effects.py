@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.sandbox.answer import Answer, Hangup, message_answer
 from reconciler.sandbox.call import Call
 
+if TYPE_CHECKING:
+    from reconciler.sandbox.service import Service
+
 Options = dict[str, str]
-
-
-class Api(Protocol):
-    """What an effect may do with the API behind it."""
-
-    def process(self, call: Call) -> Answer:
-        """Process the call and return its true answer."""
-        ...
-
-    def wait(self, seconds: float | None) -> bool:
-        """Wait so long (None: for good); returns whether the sandbox stops meanwhile."""
-        ...
 
 
 class Effect(Protocol):
     """What happens to a call instead of its being processed and answered."""
 
-    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Answer | Hangup:
         """Do it, and return what is answered."""
         ...
 
@@ -36,7 +27,7 @@ class Effect(Protocol):
 class Fail:
     """The matching request, if it isn't a duplicate, is not carried out and is listed as failed; calls go on."""
 
-    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Answer | Hangup:
         """Serve the call: a failure concerns requests, which `Faults.fails` asks about."""
         return api.process(call)
 
@@ -50,7 +41,7 @@ class Status:
     retry_after: str | None = None
     processed: bool = False
 
-    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Answer | Hangup:
         """Answer with the status."""
         if self.processed:
             api.process(call)
@@ -64,7 +55,7 @@ class Drop:
     processed: bool
     reset: bool = True
 
-    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Answer | Hangup:
         """Hang up."""
         if self.processed:
             api.process(call)
@@ -78,10 +69,10 @@ class Late:
     seconds: float | None
     processed: bool
 
-    def serve(self, call: Call, api: Api) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Answer | Hangup:
         """Wait; a sandbox that stops meanwhile hangs up."""
         answer = api.process(call) if self.processed else None
-        if api.wait(self.seconds):
+        if api.stopping.wait(self.seconds):
             return Hangup()
         return answer or api.process(call)
 
@@ -90,13 +81,9 @@ Reader = Callable[[str, Options], Effect]
 """Makes an effect of the value behind its word ("" where there is none), taking its options out of the rest."""
 
 
-def chosen(options: Options, name: str, choices: Mapping[str, bool], default: str) -> bool:
-    """Take an option with two choices out of the options; raises ValueError."""
-    return choice(name, options.pop(name, default), choices)
-
-
-def choice(name: str, value: str, choices: Mapping[str, bool]) -> bool:
-    """Return what a value stands for; raises ValueError."""
+def choice(options: Options, name: str, choices: Mapping[str, bool], default: str) -> bool:
+    """Take an option out of the options, and return what it stands for; raises ValueError."""
+    value = options.pop(name, default)
     if value not in choices:
         raise ValueError(f"{name}={value} is none of {', '.join(choices)}")
     return choices[value]
@@ -137,8 +124,8 @@ def read_status(value: str, options: Options, *, processed: bool) -> Status:
 
 def read_drop(value: str, options: Options) -> Drop:
     """Return a `drop` of the fault language; raises ValueError."""
-    processed = choice("drop", value, {"after": True, "before": False})
-    return Drop(processed, chosen(options, "how", RESET, "reset"))
+    processed = choice({"drop": value}, "drop", {"after": True, "before": False}, "")
+    return Drop(processed, choice(options, "how", RESET, "reset"))
 
 
 EFFECTS: Final[Mapping[str, Reader]] = {
@@ -146,7 +133,7 @@ EFFECTS: Final[Mapping[str, Reader]] = {
     "status=": lambda value, options: read_status(value, options, processed=False),
     "status-after=": lambda value, options: read_status(value, options, processed=True),
     "drop=": read_drop,
-    "late=": lambda value, options: Late(duration("late", value), chosen(options, "processed", YES, "yes")),
-    "hang": lambda _value, options: Late(None, chosen(options, "processed", YES, "no")),
+    "late=": lambda value, options: Late(duration("late", value), choice(options, "processed", YES, "yes")),
+    "hang": lambda _value, options: Late(None, choice(options, "processed", YES, "no")),
 }
 """The effects by their word in the fault language; `=` ends those that take a value."""

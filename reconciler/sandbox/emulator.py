@@ -36,13 +36,8 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
 
 
-def never(_request: Request) -> bool:
-    """Fail no request."""
-    return False
-
-
 class Emulator:
-    """The API; not thread-safe. `memory` is what it remembers.
+    """The API; not thread-safe. `memory` is what it remembers, `tokens` until when each token is valid.
 
     `new_token` makes access tokens; the default counts them, so that tests are repeatable.
     """
@@ -56,7 +51,7 @@ class Emulator:
 
     def __init__(self, new_token: Callable[[], str] | None = None) -> None:
         self.memory = Memory()
-        self._tokens: dict[str, float] = {}
+        self.tokens: dict[str, float] = {}
         numbers = count(1)
         self._new_token = new_token or (lambda: f"token-{next(numbers)}")
 
@@ -65,7 +60,7 @@ class Emulator:
         """The open interactions by externalid."""
         return self.memory.open
 
-    def answer(self, call: Call, now: float, fails: Fails = never) -> Answer:
+    def answer(self, call: Call, now: float, fails: Fails = lambda _request: False) -> Answer:
         """Serve a call as the API would; `fails` says which requests are not carried out."""
         if call.kind == "token":
             return self.token(call, now)
@@ -87,7 +82,7 @@ class Emulator:
         if SCOPE not in fields.get("scope", "").split():
             return json_answer({"error": "invalid_scope"}, 400)
         token = self._new_token()
-        self._tokens[token] = now + self.expires_in
+        self.tokens[token] = now + self.expires_in
         call.processed = True
         return json_answer({"access_token": token, "expires_in": self.expires_in, "token_type": "Bearer"})
 
@@ -97,13 +92,9 @@ class Emulator:
 
     def knows_token(self, token: str, now: float) -> bool:
         """Whether the token was issued and is still valid."""
-        return now < self._tokens.get(token, now)
+        return now < self.tokens.get(token, now)
 
-    def expire_tokens(self) -> None:
-        """Make every token issued so far invalid."""
-        self._tokens.clear()
-
-    def invoke(self, call: Call, now: float, fails: Fails = never) -> Answer:
+    def invoke(self, call: Call, now: float, fails: Fails) -> Answer:
         """Serve an invoke call: 401, 413 or 417 [D], 400 [D], 415 (assumed), or 200 with the failed requestids [S]."""
         scheme, _, token = (call.authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token or not self.knows_token(token, now):
@@ -116,7 +107,7 @@ class Emulator:
             return message_answer(415, "Content-Type must be application/json")
         return self.process(call, now, fails)
 
-    def process(self, call: Call, now: float, fails: Fails = never) -> Answer:
+    def process(self, call: Call, now: float, fails: Fails) -> Answer:
         """Process a body whatever its headers: 400 if it is not an Invocation, else 200 with the failed requestids."""
         if call.invocation is None:
             return message_answer(400, call.malformed)

@@ -1,13 +1,6 @@
-"""The fault language, and the faults that wait for their calls; a lock makes it safe to add while calls are served.
+"""The fault language of docs/sandbox.md, and the faults that wait for their calls.
 
-A fault is an effect (effects.py), then its options and matchers in any order:
-
-    fail externalid=ObjectId_003 times=1
-    status=503 retry-after=1 times=2
-    drop=after nth=3
-
-Faults are separated by newlines or by `;`. Values with spaces, `;` or quotes are quoted as in a shell. Lines that
-start with `#` are comments. docs/sandbox.md is the reference.
+A lock makes it safe to add while calls are served. In a text, lines that start with `#` are comments.
 """
 
 from __future__ import annotations

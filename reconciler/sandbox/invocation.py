@@ -32,12 +32,6 @@ class Request:
     route: str | None
     content: bytes
 
-    @property
-    def body(self) -> dict[str, Any]:
-        """The content, decoded anew at each call."""
-        body: dict[str, Any] = orjson.loads(self.content)
-        return body
-
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -57,29 +51,23 @@ def read_invocation(body: bytes) -> Invocation:
     requests = value.get("requests")
     if not isinstance(requests, list):
         raise Malformed("requests: a list is expected")
-    provider = _text(value, "provider", "provider")
+    provider = _text(value, "provider")
     return Invocation(provider, tuple(_request(item, f"requests[{n}]") for n, item in enumerate(requests)))
 
 
 def _request(item: Any, where: str) -> Request:
     _check_object(item, where, _REQUEST_FIELDS)
-    action = _text(item, "action", f"{where}.action") or "dispatch"
+    content = {"action": "dispatch", **item}
+    action = _text(content, "action", f"{where}.")
     if action not in _ACTIONS:
         raise Malformed(f"{where}.action: {action!r} is neither dispatch nor release")
     if not isinstance(item.get("linkeddata", []), list):
         raise Malformed(f"{where}.linkeddata: a list is expected")
     if not isinstance(item.get("routingdata", {}), dict):
         raise Malformed(f"{where}.routingdata: an object is expected")
-    content = {**item, "action": action}
-    requestid = _text(content, "requestid", f"{where}.requestid")
+    requestid, externalid, route = (_text(item, name, f"{where}.") for name in ("requestid", "externalid", "route"))
     content.pop("requestid", None)
-    return Request(
-        action=action,
-        requestid=requestid,
-        externalid=_text(item, "externalid", f"{where}.externalid"),
-        route=_text(item, "route", f"{where}.route"),
-        content=orjson.dumps(content, option=orjson.OPT_SORT_KEYS),
-    )
+    return Request(action, requestid, externalid, route, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
 
 
 def _check_object(value: Any, where: str, fields: frozenset[str]) -> None:
@@ -89,10 +77,8 @@ def _check_object(value: Any, where: str, fields: frozenset[str]) -> None:
         raise Malformed(f"{where}: unknown field {unknown[0]!r}")
 
 
-def _text(item: dict[str, Any], name: str, where: str) -> str | None:
-    if name not in item:
-        return None
-    value = item[name]
-    if not isinstance(value, str) or not value:
-        raise Malformed(f"{where}: a string that is not empty is expected")
+def _text(item: dict[str, Any], name: str, where: str = "") -> str | None:
+    value = item.get(name)
+    if name in item and not (isinstance(value, str) and value):
+        raise Malformed(f"{where}{name}: a string that is not empty is expected")
     return value

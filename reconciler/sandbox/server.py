@@ -9,24 +9,22 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from contextlib import suppress
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from threading import Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
-from reconciler.errors import ReconcilerError, UsageError
+from reconciler.errors import ReconcilerError
 from reconciler.sandbox.answer import Answer, Hangup, json_answer, message_answer
 from reconciler.sandbox.call import TOKEN_PATH
 from reconciler.sandbox.service import Service
 
-if TYPE_CHECKING:
-    from ssl import SSLContext
-
+HOST: Final = "127.0.0.1"
 CONTROL: Final = "/sandbox/"
 _HARD_LIMIT: Final = 64 * 1024 * 1024
-_LOCAL: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_LOCAL: Final = frozenset({HOST, "localhost", "[::1]"})
 _POLL: Final = 0.02
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -38,27 +36,21 @@ class Listener(ThreadingHTTPServer):
     request_queue_size = 128
     handles: ClassVar[type[BaseHTTPRequestHandler]]
 
-    def __init__(self, address: tuple[str, int], service: Service, tls: SSLContext | None) -> None:
+    def __init__(self, service: Service, port: int) -> None:
         self.service = service
         self.resets: set[socket.socket] = set()
         self.connections: set[socket.socket] = set()
-        self._tls = tls
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(address, self.handles)
+        super().__init__((HOST, port), self.handles)
 
     def server_bind(self) -> None:
         """Bind without the reverse DNS look-up of http.server."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
-        host, port = self.socket.getsockname()[:2]
-        self.server_address, self.server_name, self.server_port = (host, port), host, port
+        self.server_address = self.server_name, self.server_port = self.socket.getsockname()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection; its TLS handshake happens in its own thread."""
+        """Accept a connection."""
         connection, address = super().get_request()
-        if self._tls is not None:
-            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         with self.service.changed:
             self.connections.add(connection)
             self.service.changed.notify_all()
@@ -87,17 +79,11 @@ class Listener(ThreadingHTTPServer):
         for how in (socket.SHUT_RD, socket.SHUT_RDWR):
             with self.service.changed:
                 for connection in self.connections:
-                    _shut(connection, how)
+                    with suppress(OSError):  # it may have ended by itself
+                        # socket's own: SSLSocket.shutdown would drop the session under the thread that uses it.
+                        socket.socket.shutdown(connection, how)
                 if self.service.changed.wait_for(lambda: not self.connections, timeout=2):
                     return
-
-
-def _shut(connection: socket.socket, how: int) -> None:
-    try:
-        # socket's own: on a TLS connection SSLSocket.shutdown would drop the session under the thread that uses it.
-        socket.socket.shutdown(connection, how)
-    except OSError:
-        return  # it has ended by itself
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -107,12 +93,6 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: Listener
     headers: Message[str, str]
-
-    def setup(self) -> None:
-        """Shake hands, if there is TLS; raises OSError, which ends the connection."""
-        if shake := getattr(self.request, "do_handshake", None):
-            shake()
-        super().setup()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Log nothing."""
@@ -187,22 +167,17 @@ for _method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
 
 
 class SandboxServer:
-    """The emulated API on a loopback address; a context manager that serves in a daemon thread.
+    """The emulated API on loopback; a context manager that serves in a daemon thread.
 
-    `port` 0 takes a free one. `tls`: serve https with this context. Raises UsageError for a host that is not loopback,
-    ReconcilerError if the address or the memory is in use or the memory can't be read.
+    `port` 0 takes a free one. Raises ReconcilerError if the port or the memory is in use or the memory can't be read.
     """
 
-    listens: ClassVar[type[Listener]] = Listener
+    scheme = "http"
 
-    def __init__(
-        self, service: Service, *, host: str = "127.0.0.1", port: int = 0, tls: SSLContext | None = None
-    ) -> None:
+    def __init__(self, service: Service, *, port: int = 0) -> None:
         self.service = service
-        self._address = (_loopback(host), port)
-        self._tls = tls
+        self.port = port
         self.listener: Listener | None = None
-        self._thread: Thread | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -213,27 +188,27 @@ class SandboxServer:
     ) -> None:
         self.stop()
 
+    def listen(self) -> Listener:
+        """Return the listening socket; raises OSError."""
+        return Listener(self.service, self.port)
+
     def start(self) -> None:
         """Load the memory, bind, and serve; it accepts connections when this returns."""
         self.service.open()
         try:
-            self.listener = self.listens(self._address, self.service, self._tls)
+            self.listener = self.listen()
         except OSError as error:
             self.service.close()
-            host, port = self._address
-            raise ReconcilerError(f"the sandbox can't listen on {host}:{port}: {error.strerror}") from error
-        self._thread = Thread(target=self.listener.serve_forever, args=(_POLL,), name="sandbox", daemon=True)
-        self._thread.start()
+            raise ReconcilerError(f"the sandbox can't listen on {HOST}:{self.port}: {error.strerror}") from error
+        Thread(target=self.listener.serve_forever, args=(_POLL,), name="sandbox", daemon=True).start()
 
     def stop(self) -> None:
         """Stop accepting, end what waits, and save the memory; a second call does nothing."""
-        if self.listener is None or self._thread is None:
+        listener, self.listener = self.listener, None
+        if listener is None:
             return
-        listener, thread = self.listener, self._thread
-        self.listener = self._thread = None
         self.service.stopping.set()
         listener.shutdown()
-        thread.join()
         listener.server_close()
         with self.service.changed:
             self.service.changed.notify_all()
@@ -242,26 +217,12 @@ class SandboxServer:
 
     @property
     def base_url(self) -> str:
-        """`http://127.0.0.1:PORT` (https with TLS); raises RuntimeError when it is not running."""
+        """`http://127.0.0.1:PORT`; raises RuntimeError when it is not running."""
         if self.listener is None:
             raise RuntimeError("the sandbox is not running")
-        host, port = self._address[0], self.listener.server_port
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self._tls else 'http'}://{shown}:{port}"
+        return f"{self.scheme}://{HOST}:{self.listener.server_port}"
 
     @property
     def token_url(self) -> str:
         """The address of the token call."""
         return self.base_url + TOKEN_PATH
-
-
-def _loopback(host: str) -> str:
-    if host == "localhost":
-        return "127.0.0.1"
-    try:
-        loopback = ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise UsageError(f"the sandbox listens on this machine only: {host!r} is not a loopback address")
-    return host

@@ -80,12 +80,8 @@ class Service:
             self.changed.notify_all()
         return fault.effect.serve(call, self) if fault else self.process(call)
 
-    def wait(self, seconds: float | None) -> bool:
-        """See effects.Api."""
-        return self.stopping.wait(seconds)
-
     def process(self, call: Call) -> Answer:
-        """See effects.Api."""
+        """Process the call and return its true answer."""
         with self.changed:
             answer = self.emulator.answer(call, self.clock(), self.faults.fails)
             self.remember()

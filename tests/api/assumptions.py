@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reconciler.sandbox.answer import Answer
 from reconciler.sandbox.call import Call as ArrivedCall
-from reconciler.sandbox.emulator import Emulator, Fails, never
+from reconciler.sandbox.emulator import Emulator, Fails
 from reconciler.sandbox.invocation import Request
 from reconciler.sandbox.memory import Memory, Open, Remembered
 from tests.api.record import Call, Double, Outcome, Processed, Record
@@ -93,7 +93,7 @@ class RecordingEmulator(Emulator):
         """See Emulator; the configured token never expires."""
         return token == self.config.access_token or super().knows_token(token, now)
 
-    def process(self, call: ArrivedCall, now: float, fails: Fails = never) -> Answer:
+    def process(self, call: ArrivedCall, now: float, fails: Fails) -> Answer:
         """See Emulator; requestids are forgotten as configured."""
         self._forget(now)
         answer = super().process(call, now, fails)

@@ -16,14 +16,14 @@ from reconciler.sandbox.effects import (
     EFFECTS,
     RESET,
     YES,
-    Api,
     Options,
     Reader,
     Status,
-    chosen,
+    choice,
     duration,
     read_status,
 )
+from reconciler.sandbox.service import Service
 
 if TYPE_CHECKING:
     from tests.api.service import RecordingService
@@ -52,7 +52,7 @@ class Spoil:
     make: Callable[[ArrivedCall, Answer | None], Answer]
     processed: bool
 
-    def serve(self, call: ArrivedCall, api: Api) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
         """Answer so."""
         return self.make(call, api.process(call) if self.processed else None)
 
@@ -63,7 +63,7 @@ class LateCopy:
 
     reset: bool
 
-    def serve(self, call: ArrivedCall, api: Api) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
         """Put the call aside."""
         service = cast("RecordingService", api)
         with service.changed:
@@ -77,7 +77,7 @@ class Hang:
 
     processed: bool
 
-    def serve(self, call: ArrivedCall, api: Api) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
         """Wait."""
         answer = api.process(call) if self.processed else None
         if not cast("RecordingService", api).hang():
@@ -89,11 +89,11 @@ class Hang:
 class ExpireToken:
     """Every token issued so far becomes invalid; then the call is served."""
 
-    def serve(self, call: ArrivedCall, api: Api) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
         """Serve it."""
         service = cast("RecordingService", api)
         with service.changed:
-            service.emulator.expire_tokens()
+            service.emulator.tokens.clear()
         return service.process(call)
 
 
@@ -104,7 +104,7 @@ class Dated:
     status: Status
     seconds: float
 
-    def serve(self, call: ArrivedCall, api: Api) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
         """Answer so."""
         when = formatdate(ceil(cast("RecordingService", api).clock() + self.seconds), usegmt=True)
         status = Status(self.status.code, self.status.message, when, self.status.processed)
@@ -163,15 +163,15 @@ _SPOILT: Final[Mapping[str, Callable[[ArrivedCall, Answer | None], Answer]]] = {
 
 
 def _spoil(word: str) -> Reader:
-    return lambda _value, options: Spoil(_SPOILT[word], chosen(options, "processed", YES, "yes"))
+    return lambda _value, options: Spoil(_SPOILT[word], choice(options, "processed", YES, "yes"))
 
 
 ALL_EFFECTS: Final[Mapping[str, Reader]] = {
     **EFFECTS,
     "status=": lambda value, options: _status(value, options, processed=False),
     "status-after=": lambda value, options: _status(value, options, processed=True),
-    "hang": lambda _value, options: Hang(chosen(options, "processed", YES, "no")),
-    "late-copy": lambda _value, options: LateCopy(chosen(options, "how", RESET, "reset")),
+    "hang": lambda _value, options: Hang(choice(options, "processed", YES, "no")),
+    "late-copy": lambda _value, options: LateCopy(choice(options, "how", RESET, "reset")),
     "expire-token": lambda _value, _options: ExpireToken(),
     "slow-body=": lambda value, _options: _slow(duration("slow-body", value)),
     "redirect=": lambda value, _options: _redirect(value),

@@ -20,7 +20,13 @@ from tests.api.service import Hook, RecordingService
 
 
 class _Handler(Handler):
-    """Writes answers that are cut short or trickle, too."""
+    """Shakes hands where there is TLS, and writes answers that are cut short or trickle, too."""
+
+    def setup(self) -> None:
+        """See Handler; raises OSError, which ends the connection."""
+        if shake := getattr(self.request, "do_handshake", None):
+            shake()
+        super().setup()
 
     def write(self, answer: Answer) -> None:
         """See Handler."""
@@ -41,13 +47,15 @@ class _Handler(Handler):
 
 
 class _Listener(Listener):
-    """Knows which connections it has accepted, by their port."""
+    """Speaks https if there is `tls`, and knows which connections it has accepted, by their port."""
 
     handles = _Handler
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, service: RecordingService, port: int, tls: SSLContext | None) -> None:
         self.accepted: set[int] = set()
-        super().__init__(*arguments)
+        super().__init__(service, port)
+        if tls is not None:  # each handshake happens in its connection's own thread
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """See Listener."""
@@ -61,11 +69,10 @@ class _Listener(Listener):
 class SandboxServer(PlainServer):
     """The emulated API, recorded.
 
-    `faults`: texts of the fault language. `clock`: seconds since the epoch. `on_call` runs before each call is
-    processed, `on_processed` after, before its answer is sent; both may be set later.
+    `faults`: texts of the fault language. `clock`: seconds since the epoch. `tls`: serve https with this context.
+    `on_call` runs before each call is processed, `on_processed` after, before its answer is sent.
     """
 
-    listens = _Listener
     service: RecordingService
 
     def __init__(
@@ -73,7 +80,6 @@ class SandboxServer(PlainServer):
         config: SandboxConfig | None = None,
         faults: Iterable[str] = (),
         *,
-        host: str = "127.0.0.1",
         port: int = 0,
         tls: SSLContext | None = None,
         clock: Callable[[], float] = time.time,
@@ -83,7 +89,13 @@ class SandboxServer(PlainServer):
         self.faults = Faults(*faults, effects=ALL_EFFECTS)
         service = RecordingService(config or SandboxConfig(), self.faults, clock)
         service.on_call, service.on_processed = on_call, on_processed
-        super().__init__(service, host=host, port=port, tls=tls)
+        super().__init__(service, port=port)
+        self.tls = tls
+        self.scheme = "https" if tls else "http"
+
+    def listen(self) -> _Listener:
+        """See SandboxServer."""
+        return _Listener(self.service, self.port, self.tls)
 
     @property
     def emulator(self) -> RecordingEmulator:
@@ -159,7 +171,7 @@ class SandboxServer(PlainServer):
 
     def come_back(self, port: int) -> None:
         """Serve again after `stop`, on this port, as the same API."""
-        self._address = (self._address[0], port)
+        self.port = port
         self.service.stopping.clear()
         self.start()
 

@@ -378,7 +378,7 @@ class Bench:
     def deliver(self, calls: Iterable[Call]) -> None:
         """Let the calls arrive once more, with nobody to answer to."""
         for call in calls:
-            self.server.emulator.process(call, time.time())
+            self.server.emulator.process(call, time.time(), lambda _request: False)
 
     def _deliver_at_next_call(self, calls: Sequence[Call]) -> None:
         def deliver(call: Call) -> None:

@@ -123,7 +123,7 @@ def test_expired_tokens_leave_the_configured_one() -> None:
     """Expiring makes issued tokens invalid; the configured one stays."""
     api = emulator()
     token(api)
-    api.expire_tokens()
+    api.tokens.clear()
     assert post(api, b'{"requests":[]}', bearer="Bearer token-1").status == 401
     assert post(api, b'{"requests":[]}').status == 200
 

@@ -378,12 +378,11 @@ def test_tls() -> None:
 
 
 def test_loopback_only() -> None:
-    """Other hosts than loopback are refused; IPv6 loopback and localhost are not."""
-    for host in ("0.0.0.0", "example.com", "192.0.2.1"):  # noqa: S104 - refused, that is the point
-        with pytest.raises(UsageError, match="this machine only"):
-            SandboxServer(host=host)
-    with SandboxServer(host="localhost") as server:
+    """Only this machine reaches it: it has no other address."""
+    with SandboxServer() as server:
         assert server.base_url.startswith("http://127.0.0.1:")
+        assert server.listener is not None
+        assert server.listener.socket.getsockname()[0] == "127.0.0.1"
 
 
 def test_port_in_use() -> None:
