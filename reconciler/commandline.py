@@ -35,6 +35,11 @@ def resolutions(address: str) -> tuple[tuple[str, ...], ...]:
     return tuple(("state", "resolve", "--as", answer, *operands(address)) for answer in ("applied", "not-applied"))
 
 
+def adoption(address: str) -> tuple[str, ...]:
+    """Return the words of the command that takes a declared interaction as open."""
+    return ("state", "adopt", *operands(address))
+
+
 def quoted(word: str) -> str:
     r"""Return a word as a shell reads it: printable, with `$'\xNN'` (bash, zsh, ksh) for bytes that can't be shown."""
     if word.isprintable():

@@ -240,6 +240,9 @@ def _state(commands: Any) -> None:
     below.required = True
     listing = _command(below, "list", "state", "list what is open, pending and failed")
     listing.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    _selection(listing)
+    for standing, of in (("failed", "a failed request"), ("unknown", "an unknown outcome"), ("held", "a held request")):
+        listing.add_argument(f"--{standing}", action="store_true", help=f"only interactions with {of}")
     story = _command(below, "show", "state", "tell an interaction's story")
     story.add_argument("address", metavar="ADDRESS", help="an externalid, or once:NAME")
     story.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
@@ -249,12 +252,29 @@ def _state(commands: Any) -> None:
     move.add_argument("source", metavar="FROM", help="once:OLD")
     move.add_argument("destination", metavar="TO", help="once:NEW")
     resolve = _command(below, "resolve", "state", "say what became of a request that only a person can look up")
-    resolve.add_argument("address", metavar="ADDRESS", help="an externalid, or once:NAME")
+    resolve.add_argument("addresses", metavar="ADDRESS", nargs="*", help="an externalid, or once:NAME")
     resolve.add_argument(
         "--as", dest="applied", choices=["applied", "not-applied"], required=True, help="what happened"
     )
+    _selection(resolve)
+    adopt = _command(
+        below,
+        "adopt",
+        "state",
+        "take what is declared as open already; nothing is sent",
+        """
+        For a first roll-out onto what is open already, and for a state that was lost. What is adopted is taken to be
+        open exactly as it is declared, with its provider. Refused where the state knows otherwise.
+        """,
+    )
+    adopt.add_argument("addresses", metavar="ADDRESS", nargs="*", help="an externalid, or once:NAME")
+    adopt.add_argument("--all-declared", action="store_true", help="all that is declared")
+    _selection(adopt)
     lineage = _command(below, "new-lineage", "state", "make this state one of its own, after an old one was put back")
-    for command, name in ((remove, "rm"), (move, "mv"), (resolve, "resolve"), (lineage, "new-lineage")):
+    writing = {"rm": remove, "mv": move, "resolve": resolve, "adopt": adopt, "new-lineage": lineage}
+    for name, command in writing.items():
+        if name != "new-lineage":
+            command.add_argument("--dry-run", action="store_true", help="say what it would do; write nothing")
         _lock_timeout(command)
         command.set_defaults(subcommand=name)
     listing.set_defaults(subcommand="list")

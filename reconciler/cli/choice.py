@@ -25,6 +25,16 @@ def files(options: argparse.Namespace) -> Iterator[Path]:
         yield Path(options.directory or ".") / name
 
 
+def asked(options: argparse.Namespace, among: Known, *, everything: bool = False) -> tuple[set[str], frozenset[str]]:
+    """Return the addresses that stand on the command line, known or not, and those that are selected besides."""
+    selection = choices(options)
+    if not (options.addresses or selection.targets or everything):
+        raise UsageError("which interactions?", hint="Name them, or choose them with --target.")
+    chosen = addresses(selection, among)
+    named = {address for address in options.addresses if address in chosen or address not in among}
+    return named, chosen if selection.targets or everything else frozenset()
+
+
 def _listed(options: argparse.Namespace, option: str, names: list[str], *, needed: bool) -> Iterator[str]:
     for name in names:
         path = Path(options.directory or ".") / name

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from reconciler.cli.choice import addresses, asked, choices
 from reconciler.cli.console import Console
-from reconciler.cli.workspace import Workspace, open_workspace
+from reconciler.cli.workspace import Workspace, check_target, new_state, open_workspace, read_declarations
 from reconciler.commandline import operands
 from reconciler.errors import DeclarationError, ExitCode, ReconcilerError
 from reconciler.interaction import ONCE_PREFIX, Interaction
+from reconciler.planning.selection import known
 from reconciler.render.story import listing_json, listing_text, story_json, story_text
 from reconciler.state.model import State
-from reconciler.state.repair import Mended, forget, new_lineage, rename, resolve
+from reconciler.state.repair import Mended, adopt, forget, new_lineage, rename, resolvable, resolve
 from reconciler.state.stores.local import Writer
 from reconciler.times import stamp
 
@@ -32,13 +34,35 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 
 def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    state = workspace.store.read().state
+    state = _shown_state(workspace)
+    if (selection := choices(options)) or options.failed or options.unknown or options.held:
+        state = state.only(addresses(selection, known((), state)) & _standing(state, options))
     console.out(listing_json(state) if options.format == "json" else listing_text(state))
 
 
+def _shown_state(workspace: Workspace, declared: Sequence[Interaction] = ()) -> State:
+    """Return the state as it may be shown: what is stored may have become sensitive since."""
+    from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # as below
+
+    known_by = {interaction.address: interaction for interaction in declared}
+    return conceal(workspace.store.read().state, workspace.settings.keys.policy.sensitive, known_by)
+
+
+def _standing(state: State, options: argparse.Namespace) -> set[str]:
+    """Return the addresses of which anything stands as one of the options says; all, without one."""
+    wanted = {standing for standing in ("unknown", "held") if getattr(options, standing)}
+    found = {link.address for link in state.pending.values() if link.standing in wanted}
+    if options.unknown:
+        found |= {failure.address for failure in state.failed.values() if failure.resent}
+    failed = {failure.address for failure in state.failed.values()}
+    if not (wanted or options.failed):
+        return found | failed | state.interactions.keys() | state.chains().keys()
+    return found | failed if options.failed else found
+
+
 def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    state = workspace.store.read().state
     declared = _declared(workspace, options.address, console)
+    state = _shown_state(workspace, [declared] if declared else [])
     _require_known(state, declared, options.address)
     if options.format == "json":
         console.out(story_json(state, options.address, declared))
@@ -69,13 +93,23 @@ def _require_known(state: State, declared: Interaction | None, address: str) -> 
 
 
 def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
+    if options.dry_run:
+        mended = _MENDS[options.subcommand](workspace.store.read().state, options, workspace, console)
+        console.note("A dry run: nothing is written. Without --dry-run:")
+    else:
+        mended = _mend(workspace, options, console)
+    for line in mended.said:
+        console.note(line)
+
+
+def _mend(workspace: Workspace, options: argparse.Namespace, console: Console) -> Mended:
     command, timeout = f"state {options.subcommand}", options.lock_timeout
     with workspace.store.hold(command, timeout=timeout, say=console.note) as store:
         found = store.read().state
-        mended = _MENDS[options.subcommand](found, options)
-        _save(found, mended, store, workspace)
-    for line in mended.said:
-        console.note(line)
+        mended = _MENDS[options.subcommand](found, options, workspace, console)
+        if mended.state is not found:
+            _save(found, mended, store, workspace)
+    return mended
 
 
 def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
@@ -90,6 +124,29 @@ def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Con
         console.note(line)
 
 
+def _resolve(state: State, options: argparse.Namespace, _workspace: Workspace, _console: Console) -> Mended:
+    """Say what became of those that are named, and of those that are selected and wait for it."""
+    named, selected = asked(options, known((), state))
+    found = named | (selected & resolvable(state))
+    if not found:
+        wrong = "nothing is unknown about what is selected"
+        raise ReconcilerError(wrong, hint="What is", command=("state", "list", "--unknown", "--held"))
+    return resolve(state, sorted(found), applied=options.applied == "applied", at=stamp(datetime.now(UTC)))
+
+
+def _adopt(state: State, options: argparse.Namespace, workspace: Workspace, console: Console) -> Mended:
+    """Take what is declared, and named or selected, as open."""
+    check_target(state, workspace)
+    declared = {each.address: each for each in read_declarations(workspace, console).interactions}
+    named, selected = asked(options, known(declared.values(), new_state()), everything=options.all_declared)
+    if absent := sorted(named - declared.keys()):
+        hint = "Only what is declared can be adopted: its content is taken from there. What is"
+        raise ReconcilerError(f"{absent[0]} is not declared", hint=hint, command=("plan",))
+    wanted = [declared[address] for address in sorted(named | selected)]
+    sensitive = workspace.settings.keys.policy.sensitive
+    return adopt(state, wanted, workspace.target, sensitive, stamp(datetime.now(UTC)))
+
+
 def _save(found: State, mended: Mended, store: Writer, workspace: Workspace) -> None:
     from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # what only looks doesn't need it
 
@@ -99,10 +156,9 @@ def _save(found: State, mended: Mended, store: Writer, workspace: Workspace) -> 
 
 
 _LOOKS: Final[dict[str, Callable[[Workspace, argparse.Namespace, Console], None]]] = {"list": _list, "show": _show}
-_MENDS: Final[dict[str, Callable[[State, argparse.Namespace], Mended]]] = {
-    "rm": lambda state, options: forget(state, options.addresses),
-    "mv": lambda state, options: rename(state, options.source, options.destination),
-    "resolve": lambda state, options: resolve(
-        state, options.address, applied=options.applied == "applied", at=stamp(datetime.now(UTC))
-    ),
+_MENDS: Final[dict[str, Callable[[State, argparse.Namespace, Workspace, Console], Mended]]] = {
+    "rm": lambda state, options, *_: forget(state, options.addresses),
+    "mv": lambda state, options, *_: rename(state, options.source, options.destination),
+    "resolve": _resolve,
+    "adopt": _adopt,
 }

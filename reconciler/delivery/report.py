@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from reconciler.errors import ExitCode
+from reconciler.interaction import is_once
 from reconciler.planning.plan import Change, Reason
 from reconciler.state.model import Failed, Kind, Pending, State
 
@@ -79,6 +80,11 @@ class Report:
     def unsent(self) -> tuple[tuple[str, Pending], ...]:
         """The requests that have certainly not been processed."""
         return tuple((requestid, link) for requestid, link in self._pending.items() if not link.unknown)
+
+    def maybe_open(self, failure: Failed) -> bool:
+        """Whether a first dispatch keeps failing for certain, as one does where the interaction is open already."""
+        again = failure.action == "dispatch" and failure.attempts > 1 and not failure.resent
+        return again and not is_once(failure.address) and failure.address not in self.state.interactions
 
     @property
     def exit_code(self) -> ExitCode:

@@ -12,13 +12,12 @@ from typing import Final, Literal, TypedDict
 from reconciler.interaction import Json
 from reconciler.planning.guards import RefusalCode
 from reconciler.planning.plan import Action
-from reconciler.state.model import ApiAction, Kind
+from reconciler.state.model import ApiAction, Kind, Standing
 
 FORMAT_VERSION: Final = 1
 Version = Literal[1]
 Counted = Action | Literal["unchanged", "declared", "left_out"]
 Severity = Literal["error", "warning"]
-Standing = Literal["unknown", "unsent", "held"]
 
 
 class ProblemJson(TypedDict):
@@ -159,8 +158,9 @@ class OpenJson(TypedDict):
     """An interaction that is open."""
 
     since: str
-    """When its dispatch was answered."""
+    """When its dispatch was answered, or it was adopted."""
     requestid: str
+    """Empty where it was adopted."""
     provider: str | None
     source: str
     """The file that declared it."""
@@ -219,6 +219,8 @@ class StoryJson(TypedDict):
 class ShownJson(StoryJson):
     """What `state show --format json` prints."""
 
+    fields: Json
+    """What is open: `route`, `linkeddata`, `routingdata`; sensitive `linkeddata` lacks its `value`. null: not open."""
     declared: PlaceJson | None
     """null where it is declared no more."""
 
@@ -229,5 +231,7 @@ class StateJson(TypedDict):
     format_version: Version
     lineage: str
     serial: int
+    target: TargetJson | None
+    """null before the first apply."""
     interactions: list[StoryJson]
     """Sorted by address."""

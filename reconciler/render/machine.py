@@ -23,7 +23,9 @@ from reconciler.render.formats import (
     RefusalJson,
     SideJson,
     StepJson,
+    TargetJson,
 )
+from reconciler.state.model import Target
 
 
 def plan_json(plan: Plan, refusals: Sequence[Refusal], warnings: Sequence[Problem] = ()) -> str:
@@ -34,7 +36,7 @@ def plan_json(plan: Plan, refusals: Sequence[Refusal], warnings: Sequence[Proble
     targets, excludes = plan.selection.targets, plan.selection.excludes
     document: PlanJson = {
         "format_version": FORMAT_VERSION,
-        "target": {"base_url": plan.target.base_url, "account": plan.target.account} if plan.target else None,
+        "target": target_object(plan.target),
         "state": {"lineage": plan.lineage, "serial": plan.serial, "open": plan.open},
         "selection": {"targets": targets, "excludes": excludes} if plan.selection else None,
         "summary": summary,
@@ -43,6 +45,11 @@ def plan_json(plan: Plan, refusals: Sequence[Refusal], warnings: Sequence[Proble
         "warnings": [_problem(warning) for warning in warnings],
     }
     return to_json(document)
+
+
+def target_object(target: Target | None) -> TargetJson | None:
+    """Return an API and account."""
+    return {"base_url": target.base_url, "account": target.account} if target else None
 
 
 def problems_json(problems: Sequence[Problem]) -> str:

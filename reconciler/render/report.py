@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reconciler.commandline import PLAIN, CommandLine, resolutions
+from reconciler.commandline import PLAIN, CommandLine, adoption, resolutions
 from reconciler.delivery.report import Report
 from reconciler.escape import visible
 from reconciler.render.words import count, times
@@ -37,6 +37,9 @@ def _failed(report: Report, command: CommandLine) -> Iterator[str]:
     yield f"Failed: {count(len(report.failed), 'request')}. The next apply tries again, under new requestids."
     for requestid, failure in report.failed[:_SHOWN]:
         yield from _failure(requestid, failure)
+        if report.maybe_open(failure):
+            yield "            It may be open already. If it is, take it as that:"
+            yield f"            {command(*adoption(failure.address))}"
     yield from _more(len(report.failed), command)
 
 

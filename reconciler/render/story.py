@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import orjson
+
 from reconciler.commandline import PLAIN, CommandLine
 from reconciler.escape import visible
 from reconciler.interaction import Interaction, same_content
+from reconciler.planning.diff import Secrecy, added
 from reconciler.render.formats import (
     FORMAT_VERSION,
     FailedJson,
@@ -17,21 +20,26 @@ from reconciler.render.formats import (
     PendingJson,
     PlaceJson,
     ShownJson,
-    Standing,
     StateJson,
     StoryJson,
 )
-from reconciler.render.machine import to_json
+from reconciler.render.machine import target_object, to_json
+from reconciler.render.text import shown
 from reconciler.render.words import count, times
-from reconciler.state.model import Failed, Open, Pending, State
+from reconciler.state.model import Failed, Open, Pending, State, Target
 
 
 def listing_text(state: State) -> str:
     """Return a line for each interaction, pending and failed request, and the counts."""
     lines = [*_rows(state)]
     counts = f"{len(state.interactions)} open, {len(state.pending)} pending, {len(state.failed)} failed"
-    lines.append(f"State serial {state.serial}: {counts}.")
+    lines.append(f"State serial {state.serial}{_of(state.target)}: {counts}.")
     return "\n".join(lines) + "\n"
+
+
+def _of(target: Target | None) -> str:
+    account = f" ({visible(target.account)})" if target and target.account else ""
+    return f" of {visible(target.base_url)}{account}" if target else ""
 
 
 def _rows(state: State) -> Iterator[str]:
@@ -39,16 +47,12 @@ def _rows(state: State) -> Iterator[str]:
         settled = "   (settled by a resend)" if entry.settled else ""
         yield f"open     {visible(address)}   since {entry.at}   {visible(entry.source)}{settled}"
     for requestid, link in sorted(state.pending.items(), key=lambda item: (item[1].address, item[1].order)):
-        yield f"{_standing(link):<8} {visible(link.address)}   {link.kind} {requestid}, {link.at}"
+        yield f"{link.standing:<8} {visible(link.address)}   {link.kind} {requestid}, {link.at}"
     for requestid, failure in sorted(state.failed.items(), key=lambda item: item[1].address):
         yield (
             f"failed   {visible(failure.address)}   {failure.action} {requestid}, {failure.last}, "
             f"{times(failure.attempts)}: {visible(failure.reason)}"
         )
-
-
-def _standing(link: Pending) -> Standing:
-    return "held" if link.held else "unknown" if link.unknown else "unsent"
 
 
 def story_text(state: State, address: str, declared: Interaction | None, command: CommandLine = PLAIN) -> str:
@@ -67,7 +71,7 @@ def _story(state: State, address: str, declared: Interaction | None, command: Co
     else:
         yield "open       no"
     for requestid, link in state.chains().get(address, ()):
-        yield f"{_standing(link):<10} {link.kind} {requestid}, intended {link.at}"
+        yield f"{link.standing:<10} {link.kind} {requestid}, intended {link.at}"
         if link.held:
             yield f"           {visible(link.held)}"
     for requestid, failure in state.failures().get(address, ()):
@@ -76,12 +80,18 @@ def _story(state: State, address: str, declared: Interaction | None, command: Co
 
 def _open(entry: Open) -> Iterator[str]:
     settled = ", settled by a resend" if entry.settled else ""
-    yield f"open       since {entry.at}{settled}"
-    yield f"requestid  {entry.requestid}"
+    adopted = "" if entry.requestid else ", adopted"
+    yield f"open       since {entry.at}{settled}{adopted}"
+    yield f"requestid  {entry.requestid or 'none'}"
     yield f"provider   {visible(entry.provider) if entry.provider else 'none'}"
     yield f"source     {visible(entry.source)}"
     if entry.prevent_release:
         yield "lifecycle  prevent_release"
+    fields = added(None, orjson.loads(entry.fields))
+    size = max([10, *[len(visible(field.field)) for field in fields]])
+    for field in fields:
+        value = shown(field.after) if field.secrecy is Secrecy.OPEN else "(sensitive)"
+        yield f"{visible(field.field):<{size}} {value}"
 
 
 def _failure(requestid: str, failure: Failed) -> Iterator[str]:
@@ -103,6 +113,7 @@ def listing_json(state: State) -> str:
         "format_version": FORMAT_VERSION,
         "lineage": state.lineage,
         "serial": state.serial,
+        "target": target_object(state.target),
         "interactions": [_story_object(state, address, chains, failures) for address in addresses],
     }
     return to_json(document)
@@ -112,8 +123,10 @@ def story_json(state: State, address: str, declared: Interaction | None) -> str:
     """Return what `state show --format json` prints."""
     story = _story_object(state, address, state.chains(), state.failures())
     place: PlaceJson | None = {"file": declared.place.file, "line": declared.place.line} if declared else None
-    shown: ShownJson = {**story, "declared": place}
-    return to_json(shown)
+    entry = state.interactions.get(address)
+    fields = orjson.loads(entry.fields) if entry else None
+    document: ShownJson = {**story, "fields": fields, "declared": place}
+    return to_json(document)
 
 
 def _story_object(
@@ -146,7 +159,7 @@ def _pending_object(requestid: str, link: Pending) -> PendingJson:
     return {
         "requestid": requestid,
         "kind": link.kind,
-        "standing": _standing(link),
+        "standing": link.standing,
         "provider": link.provider,
         "at": link.at,
         "held": link.held or None,

@@ -10,14 +10,15 @@ it is known, so a chain can be taken up again at its first link that is still pe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from reconciler.interaction import NO_FIELDS
 
 ApiAction = Literal["dispatch", "release"]
+Standing = Literal["unknown", "unsent", "held"]
 
 
 class Kind(StrEnum):
@@ -63,9 +64,9 @@ class Open(NamedTuple):
     digest: str
     """`1:` and the SHA-256 of the canonical JSON of provider and request."""
     requestid: str
-    """Of the dispatch that opened it."""
+    """Of the dispatch that opened it; empty where it was adopted, for none was sent."""
     at: str
-    """When its dispatch was answered."""
+    """When its dispatch was answered, or it was adopted."""
     source: str
     """The file that declared it."""
     fields: bytes  # canonical JSON (`interaction.packed`), for few of them are ever looked at
@@ -93,6 +94,11 @@ class Pending(NamedTuple):
     """It has certainly not been processed."""
     held: str = ""
     """Why only a person can say what became of it."""
+
+    @property
+    def standing(self) -> Standing:
+        """What is known of it; `held`: only a person can say."""
+        return "held" if self.held else "unknown" if self.unknown else "unsent"
 
     @property
     def unknown(self) -> bool:
@@ -147,6 +153,15 @@ class State:
     """By requestid: what was or may have been sent, and whose outcome isn't known."""
     failed: Mapping[str, Failed] = field(default_factory=dict)
     """By requestid: what the API answered as failed."""
+
+    def only(self, addresses: Collection[str]) -> State:
+        """Return what is known of these addresses, to be shown."""
+        return replace(
+            self,
+            interactions={address: entry for address, entry in self.interactions.items() if address in addresses},
+            pending={rid: link for rid, link in self.pending.items() if link.address in addresses},
+            failed={rid: failure for rid, failure in self.failed.items() if failure.address in addresses},
+        )
 
     @property
     def met(self) -> bool:

@@ -1,18 +1,18 @@
-"""What a person may do to a state by hand: forget, rename, resolve, start a new lineage.
+"""What a person may do to a state by hand: forget, rename, resolve, adopt, start a new lineage.
 
 Pure. Each returns the new state and what to tell the person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from reconciler.commandline import resolutions
+from reconciler.commandline import operands, resolutions
 from reconciler.errors import ReconcilerError
-from reconciler.interaction import ONCE_PREFIX, identity_flaw, is_once
-from reconciler.state.model import Failed, Kind, Outcome, Pending, Result, State
+from reconciler.interaction import ONCE_PREFIX, Interaction, identity_flaw, is_once, packed, public_fields, same_content
+from reconciler.state.model import Failed, Kind, Open, Outcome, Pending, Result, State, Target
 from reconciler.state.transitions import fold
 
 
@@ -71,7 +71,25 @@ def rename(state: State, source: str, destination: str) -> Mended:
     return Mended(mended, (f"{source} is {destination} now. Rename it in the declaration too.",))
 
 
-def resolve(state: State, address: str, *, applied: bool, at: str) -> Mended:
+def resolvable(state: State) -> frozenset[str]:
+    """Return the addresses of which a person may say what became of a request."""
+    chains = state.chains()
+    doubtful = {failure.address for failure in state.failed.values() if failure.resent}
+    unknown = {link.address for link in state.pending.values() if not link.unsent}
+    return frozenset(unknown | {each for each in doubtful if _in_doubt(state, each, chains.get(each, ()))})
+
+
+def resolve(state: State, addresses: Iterable[str], *, applied: bool, at: str) -> Mended:
+    """Return the state after a person said the same of each address, in one step."""
+    mended, said = state, list[str]()
+    for address in addresses:
+        once = _resolve(mended, address, applied=applied, at=at)
+        mended = once.state
+        said += once.said
+    return Mended(replace(mended, serial=state.serial + 1), tuple(said))
+
+
+def _resolve(state: State, address: str, *, applied: bool, at: str) -> Mended:
     """Return the state after a person said what became of the first request of unknown outcome of an address.
 
     Applied: as if the API had said so. Not applied: it is planned anew, under a new requestid. A request that failed
@@ -137,6 +155,53 @@ def _failure_resolved(state: State, requestid: str, failure: Failed, at: str, *,
         prevent_release=failure.prevent_release,
     )
     return _applied(replace(state, pending=pending), requestid, at)
+
+
+def adopt(state: State, declared: Iterable[Interaction], target: Target, sensitive: frozenset[str], at: str) -> Mended:
+    """Return the state with the interactions as open, as they are declared; nothing is sent.
+
+    Raises ReconcilerError, adopting none, where the state knows anything else of one.
+    """
+    chains, failures, interactions = state.chains(), state.failures(), dict(state.interactions)
+    said, otherwise = [], []
+    for wanted in declared:
+        address, opened = wanted.address, state.interactions.get(wanted.address)
+        doubtful = any(failure.resent for _, failure in failures.get(address, ()))
+        if address in chains or doubtful or (opened and not same_content(opened.digest, wanted)):
+            otherwise.append(address)
+        elif not opened:
+            interactions[address] = _as_declared(wanted, sensitive, at)
+            said.append(f"Adopted {address} ({wanted.place}): open from now on, as it is declared.")
+    if otherwise:
+        raise _known_otherwise(otherwise, resolvable(state))
+    if not said:
+        return Mended(state, ("Nothing to adopt: all of it is known to be open, as declared.",))
+    new = interactions.keys() - state.interactions.keys()
+    failed = {rid: failure for rid, failure in state.failed.items() if failure.address not in new}
+    adopted = replace(state, serial=state.serial + 1, target=target, interactions=interactions, failed=failed)
+    return Mended(adopted, tuple(said))
+
+
+def _as_declared(wanted: Interaction, sensitive: frozenset[str], at: str) -> Open:
+    return Open(
+        provider=wanted.provider,
+        digest=wanted.digest,
+        requestid="",
+        at=at,
+        source=wanted.place.file,
+        fields=packed(public_fields(wanted.request, sensitive)),
+        prevent_release=wanted.prevent_release,
+    )
+
+
+def _known_otherwise(addresses: Sequence[str], unknown: Collection[str]) -> ReconcilerError:
+    first, more = addresses[0], f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
+    wrong = f"{first}{more}: the state knows otherwise; nothing was adopted"
+    if first in unknown:
+        hint = "The outcome of a request is unknown. Look it up, and say what became of it, or leave it out (--exclude)"
+        return ReconcilerError(wrong, hint=hint, command=resolutions(first)[0])
+    hint = "Its content differs, or a request waits to be sent: apply that, or leave it out (--exclude). What is known"
+    return ReconcilerError(wrong, hint=hint, command=("state", "show", *operands(first)))
 
 
 def new_lineage(state: State) -> Mended:

@@ -108,7 +108,7 @@ def test_list_and_show_what_is_open_pending_and_failed(place: Workplace, server:
     lines = listed.out.splitlines()
     assert (listed.code, listed.err) == (0, "")
     assert [line.split()[:2] for line in lines[:3]] == [["open", "once:sms"], ["unknown", "b"], ["failed", "a"]]
-    assert lines[3] == "State serial 2: 1 open, 1 pending, 1 failed."
+    assert lines[3] == f"State serial 2 of {server.base_url}: 1 open, 1 pending, 1 failed."
     entries = place.run("state", "list", "--format", "json").json["interactions"]
     assert [
         (entry["address"], bool(entry["open"]), len(entry["pending"]), len(entry["failed"])) for entry in entries

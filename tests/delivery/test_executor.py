@@ -506,7 +506,7 @@ class World:
                 Kind.RELEASE: done or gone,
                 Kind.TOLERANT: done or gone,
             }[kind]
-            self.disk.save(resolve(state, change.address, applied=applied, at=stamp(self.clock.now())).state)
+            self.disk.save(resolve(state, [change.address], applied=applied, at=stamp(self.clock.now())).state)
 
     def check_nothing_is_lost(self) -> None:
         """Check that what is open is known: as open, as pending, or as failed only when it was sent again."""

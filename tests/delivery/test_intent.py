@@ -164,7 +164,7 @@ def test_requests_of_one_state_never_share_a_requestid(
             assert new_ids(desired, known) == new
             known = answered(intent_of(desired, known).state, results)
         elif any(not link.unsent for link in known.pending.values()):
-            known = resolve(known, "A", applied=move, at=AT).state
+            known = resolve(known, ["A"], applied=move, at=AT).state
 
 
 @given(known=STATES, wanted=st.sampled_from(CONTENTS), place=st.sampled_from(["failed", "earlier", "open", "pending"]))

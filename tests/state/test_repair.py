@@ -11,8 +11,8 @@ import pytest
 from reconciler.errors import ReconcilerError
 from reconciler.interaction import NO_FIELDS
 from reconciler.state.model import Kind, State
-from reconciler.state.repair import forget, new_lineage, rename, resolve
-from tests.known import LINEAGE, failed, interaction, opened, pending, state
+from reconciler.state.repair import adopt, forget, new_lineage, rename, resolve
+from tests.known import LINEAGE, POLICY, TARGET, failed, interaction, opened, pending, state
 
 LATER: Final = "2026-01-02T12:00:00Z"
 DAY: Final = interaction("A")
@@ -168,7 +168,7 @@ RESOLVE = [
 def test_resolve(known: State, after: State, *, applied: bool) -> None:
     """A person's word counts as the API's for the first request that is unknown."""
     address = next(iter(known.pending.values())).address
-    assert resolve(known, address, applied=applied, at=LATER).state == replace(after, serial=8)
+    assert resolve(known, [address], applied=applied, at=LATER).state == replace(after, serial=8)
 
 
 DOUBTFUL, UNRELEASED = failed(DAY, resent=True), failed(DAY, "release", resent=True, attempts=2)
@@ -206,17 +206,17 @@ IN_DOUBT = [
 @pytest.mark.parametrize(("known", "applied", "after"), IN_DOUBT)
 def test_resolve_what_failed_only_when_it_was_sent_again(known: State, after: State, *, applied: bool) -> None:
     """Whether the first copy was processed is for a person to say, once no request is pending that would settle it."""
-    assert resolve(known, "A", applied=applied, at=LATER).state == replace(after, serial=8)
+    assert resolve(known, ["A"], applied=applied, at=LATER).state == replace(after, serial=8)
 
 
 def test_resolve_says_what_is_left() -> None:
     """A chain may hold more that is unknown: the person is told, and by which kind."""
     known = state(interactions={"A": opened(DAY)}, pending={"p1": RELEASE, "p2": DISPATCH})
-    assert resolve(known, "A", applied=True, at=LATER).said == (
+    assert resolve(known, ["A"], applied=True, at=LATER).said == (
         "A: the release p1 is taken as applied.",
         "A dispatch of A is still unknown: apply settles it, or holds it for you, as a plan says.",
     )
-    assert resolve(known, "A", applied=False, at=LATER).said == ("A: the release p1 is taken as not applied.",)
+    assert resolve(known, ["A"], applied=False, at=LATER).said == ("A: the release p1 is taken as not applied.",)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_resolve_says_what_is_left() -> None:
 def test_resolve_refuses_where_nothing_is_unknown(known: State) -> None:
     """There is nothing to say about what is known."""
     with pytest.raises(ReconcilerError, match="nothing is unknown about it"):
-        resolve(known, "A", applied=True, at=LATER)
+        resolve(known, ["A"], applied=True, at=LATER)
 
 
 def test_no_answer_leads_into_a_dead_end() -> None:
@@ -243,10 +243,49 @@ def test_no_answer_leads_into_a_dead_end() -> None:
         known = state(pending=links)
         for link in range(3):
             if any(not entry.unsent for entry in known.pending.values()):
-                known = resolve(known, "A", applied=bool(answers >> link & 1), at=LATER).state
+                known = resolve(known, ["A"], applied=bool(answers >> link & 1), at=LATER).state
         assert all(entry.unsent for entry in known.pending.values())
         if known.pending or known.interactions:
             assert not forget(known, ["A"]).state.pending
+
+
+# -- adopt -------------------------------------------------------------------------------------------------------
+
+
+def test_adopt() -> None:
+    """What is declared is open from now on, as if its dispatch had succeeded, but under no requestid."""
+    known = state(interactions={"B": opened(interaction("B"))}, failed={"f1": failed(DAY), "f2": failed(SMS)})
+    mended = adopt(known, [DAY, interaction("B")], TARGET, POLICY.sensitive, LATER)
+    new = opened(DAY, requestid="", at=LATER)
+    assert mended.state == state(serial=8, interactions={**known.interactions, "A": new}, failed={"f2": failed(SMS)})
+    assert [line.split(" (")[0] for line in mended.said] == ["Adopted A"]
+    again = adopt(mended.state, [DAY], TARGET, POLICY.sensitive, LATER)
+    assert again.state is mended.state
+
+
+def test_adopt_stores_no_sensitive_value() -> None:
+    """Of sensitive fields, the state holds as much as after a dispatch."""
+    secret = interaction("A", linkeddata=[{"type": "clid", "value": "+44"}])
+    adopted = adopt(state(), [secret], TARGET, POLICY.sensitive, LATER).state.interactions["A"]
+    assert adopted == opened(secret, requestid="", at=LATER)
+    assert b"+44" not in adopted.fields
+
+
+@pytest.mark.parametrize(
+    ("known", "command"),
+    [
+        (state(interactions={"A": opened(interaction("A", route="Night"))}), ("state", "show", "A")),
+        (state(pending={"p": DISPATCH}), ("state", "resolve", "--as", "applied", "A")),
+        (state(pending={"p": DISPATCH._replace(unsent=True)}), ("state", "show", "A")),
+        (state(interactions={"A": opened(DAY)}, pending={"p": RELEASE}), ("state", "resolve", "--as", "applied", "A")),
+        (state(failed={"f": failed(DAY, resent=True)}), ("state", "resolve", "--as", "applied", "A")),
+    ],
+)
+def test_adopt_refuses_what_is_known_otherwise(known: State, command: tuple[str, ...]) -> None:
+    """What is open with other content, pending, or in doubt isn't overwritten; then nothing is adopted."""
+    with pytest.raises(ReconcilerError, match=r"^A: the state knows otherwise; nothing was adopted") as error:
+        adopt(known, [DAY, SMS], TARGET, POLICY.sensitive, LATER)
+    assert error.value.command == command
 
 
 # -- new lineage -------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reconciler.commandline import PLAIN, CommandLine, resolutions
+from reconciler.commandline import PLAIN, CommandLine, adoption, resolutions
 from reconciler.delivery.report import Held, Report
 from reconciler.errors import ExitCode
 from reconciler.planning.plan import Change
@@ -72,7 +72,10 @@ def _counts(report: Report) -> str:
 def _sections(report: Report, command: CommandLine) -> Iterator[Section]:
     problems = [Item(text, text) for text in map(prose, report.problems)]
     yield Section("> [!CAUTION]", problems, bullet="> - ", gap="\n", most=4_000)
-    failed = [_failed(*entry) for entry in report.failed]
+    failed = [
+        _failed(*entry, command(*adoption(entry[1].address)) if report.maybe_open(entry[1]) else "")
+        for entry in report.failed
+    ]
     yield Section(f"### {len(failed)} failed\n\nThe next apply tries again, under new requestids.", failed)
     unknown = [_link(*entry) for entry in report.unknown]
     note = "May or may not have been processed. The next apply settles it, under the same requestids."
@@ -83,11 +86,12 @@ def _sections(report: Report, command: CommandLine) -> Iterator[Section]:
     yield Section(f"### {len(unsent)} not sent\n\nThe next apply sends what is still wanted.", unsent)
 
 
-def _failed(requestid: str, failure: Failed) -> Item:
+def _failed(requestid: str, failure: Failed, adopt: str) -> Item:
     short = f"{prose(failure.action)} {code(failure.address)}"
     again = [f"failed {times(failure.attempts)} in a row"] if failure.attempts > 1 else []
     answer = [f"requestid {code(requestid)}", prose(failure.reason)]
-    return Item("\\\n  ".join([" · ".join([short, *again]), " · ".join(answer)]), short, _group(failure.source))
+    hint = [f"It may be open already. If it is, take it as that: {code(adopt)}"] if adopt else []
+    return Item("\\\n  ".join([" · ".join([short, *again]), " · ".join(answer), *hint]), short, _group(failure.source))
 
 
 def _link(requestid: str, link: Pending) -> Item:

@@ -17,7 +17,7 @@ from reconciler.state.stores.folder import Folder, Look, look
 _READS: Final = 100
 WRONG_PATH: Final = (
     "If this is not the first run, the path is wrong or the state was lost: without it everything would be "
-    "dispatched again. If it is, make a state"
+    "dispatched again (docs/state.md: the state is lost). If it is, make a state"
 )
 MAKE_STATE: Final = ("init",)
 
