@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "reconciler"
 ORDER = (
-    {"errors", "escape", "times", "commandline", "interaction", "schemas"},
+    {"errors", "escape", "times", "commandline", "endless", "interaction", "schemas"},
     {"yamlfile", "state"},
     {"declarations", "planning"},
     {"config"},
@@ -36,6 +36,7 @@ SHELL = {
     "delivery.tokens",
     "delivery.executor",
     "delivery.workers",
+    "endless",
     "cli",
     "sandbox",
     "__main__",

@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 
 from reconciler import __version__
 from reconciler.errors import UsageError
+from reconciler.escape import readable
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -107,7 +108,9 @@ def _global_options(*, top: bool) -> argparse.ArgumentParser:
     group = options.add_argument_group("global options")
     group.add_argument("-C", dest="directory", metavar="DIR", help="run as if started in DIR")
     group.add_argument("--config", metavar="FILE", help="the configuration (default: reconciler.yaml, if there is one)")
-    group.add_argument("--env", metavar="NAME", help="use environments.NAME of the configuration and its own state")
+    group.add_argument(
+        "--env", type=readable, metavar="NAME", help="use environments.NAME of the configuration and its own state"
+    )
     group.add_argument("--interactions", metavar="PATH", help="the declarations: a folder or a file")
     group.add_argument("--state", metavar="FILE", help="the state file")
     flag: dict[str, Any] = {"action": "store_true"}
@@ -206,8 +209,9 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         "choosing a part",
         "A SELECTOR is an address, a pattern ('crm-*'), file:PATH, route:NAME or provider:NAME. Each may be repeated.",
     )
-    group.add_argument("--target", action="append", default=[], metavar="SELECTOR", help="only what it selects")
-    group.add_argument("--exclude", action="append", default=[], metavar="SELECTOR", help="not what it selects")
+    selected: dict[str, Any] = {"action": "append", "default": [], "type": readable, "metavar": "SELECTOR"}
+    group.add_argument("--target", **selected, help="only what it selects")
+    group.add_argument("--exclude", **selected, help="not what it selects")
     group.add_argument("--target-file", action="append", default=[], metavar="FILE", help="selectors, one a line")
     group.add_argument("--exclude-file", action="append", default=[], metavar="FILE", help="likewise")
 
@@ -244,15 +248,15 @@ def _state(commands: Any) -> None:
     for standing, of in (("failed", "a failed request"), ("unknown", "an unknown outcome"), ("held", "a held request")):
         listing.add_argument(f"--{standing}", action="store_true", help=f"only interactions with {of}")
     story = _command(below, "show", "state", "tell an interaction's story")
-    story.add_argument("address", metavar="ADDRESS", help="an externalid, or once:NAME")
+    story.add_argument("address", type=readable, metavar="ADDRESS", help="an externalid, or once:NAME")
     story.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     remove = _command(below, "rm", "state", "forget an interaction; nothing is sent, it stays open")
-    remove.add_argument("addresses", metavar="ADDRESS", nargs="+", help="an externalid, or once:NAME")
+    remove.add_argument("addresses", type=readable, metavar="ADDRESS", nargs="+", help="an externalid, or once:NAME")
     move = _command(below, "mv", "state", "rename a once, so that it is not dispatched again")
-    move.add_argument("source", metavar="FROM", help="once:OLD")
-    move.add_argument("destination", metavar="TO", help="once:NEW")
+    move.add_argument("source", type=readable, metavar="FROM", help="once:OLD")
+    move.add_argument("destination", type=readable, metavar="TO", help="once:NEW")
     resolve = _command(below, "resolve", "state", "say what became of a request that only a person can look up")
-    resolve.add_argument("addresses", metavar="ADDRESS", nargs="*", help="an externalid, or once:NAME")
+    resolve.add_argument("addresses", type=readable, metavar="ADDRESS", nargs="*", help="an externalid, or once:NAME")
     resolve.add_argument(
         "--as", dest="applied", choices=["applied", "not-applied"], required=True, help="what happened"
     )
@@ -267,7 +271,7 @@ def _state(commands: Any) -> None:
         open exactly as it is declared, with its provider. Refused where the state knows otherwise.
         """,
     )
-    adopt.add_argument("addresses", metavar="ADDRESS", nargs="*", help="an externalid, or once:NAME")
+    adopt.add_argument("addresses", type=readable, metavar="ADDRESS", nargs="*", help="an externalid, or once:NAME")
     adopt.add_argument("--all-declared", action="store_true", help="all that is declared")
     _selection(adopt)
     lineage = _command(below, "new-lineage", "state", "make this state one of its own, after an old one was put back")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconciler.commandline import quoted
+from reconciler.endless import read_bytes
 from reconciler.errors import UsageError
 from reconciler.planning.selection import Known, Selection, closest, select, selectors
 
@@ -39,7 +40,7 @@ def _listed(options: argparse.Namespace, option: str, names: list[str], *, neede
     for name in names:
         path = Path(options.directory or ".") / name
         try:
-            found = selectors(path.read_text(encoding="utf-8"))
+            found = selectors(read_bytes(path).decode())
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{option} {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
         if needed and not found:

@@ -17,7 +17,7 @@ from typing import Final, TextIO
 from reconciler.cli.arguments import in_force
 from reconciler.commandline import CommandLine
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.escape import visible
+from reconciler.escape import readable, visible
 
 _BAR: Final = 30
 _PLAIN: Final = {"·": "|", "→": "->", "…": "...", "•": "*"}
@@ -36,7 +36,7 @@ class Console:
         self.terminal = _is_terminal(self._stdout)
         self.error_terminal = _is_terminal(self._stderr)
         self.colour = self.terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-        self.width = _width(environ) if self.terminal or environ.get("COLUMNS") else 80
+        self.width = _width(environ, self._stdout if self.terminal else None)
         self.json_log = False
         self.verbose = False
         self.command = CommandLine()
@@ -131,8 +131,9 @@ class Console:
     def _log_json(self, level: str, message: str, hint: str) -> None:
         import json  # noqa: PLC0415  # only where asked for
 
-        record = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, "message": message}
-        self.raw_error(json.dumps({**record, "hint": hint} if hint else record) + "\n")
+        said = {"message": readable(message)} | ({"hint": readable(hint)} if hint else {})
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.raw_error(json.dumps({"time": time, "level": level, **said}) + "\n")
 
     def raw_error(self, text: str) -> None:
         """Write to stderr as is."""
@@ -218,13 +219,13 @@ def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def _width(environ: Mapping[str, str]) -> int:
+def _width(environ: Mapping[str, str], terminal: TextIO | None) -> int:
     """Return how many columns there are; a number that no terminal has is no number."""
     columns = environ.get("COLUMNS", "")
     if re.fullmatch(r"0*[1-9][0-9]{0,3}", columns, re.ASCII):
         return max(40, int(columns))
     try:
-        return max(40, os.get_terminal_size(sys.stdout.fileno()).columns)
+        return max(40, os.get_terminal_size(terminal.fileno()).columns) if terminal else 80
     except (OSError, ValueError):
         return 80
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.config.layers import PREFIX
+from reconciler.endless import read_bytes
 from reconciler.errors import ConfigError
 
 
@@ -17,7 +18,7 @@ def secret(environ: Mapping[str, str], name: str) -> str | None:
         raise ConfigError(f"{variable} and {variable}_FILE are both set", hint="Set one of them.")
     if file:
         try:
-            value = Path(file).read_text(encoding="utf-8").strip()
+            value = read_bytes(Path(file)).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{variable}_FILE can't be read: {type(error).__name__}") from error
         if not value:

@@ -19,7 +19,9 @@ from pydantic_core import ErrorDetails
 
 from reconciler.config.settings import KEYS, TEXT, Configuration, ConfigurationFile, is_environment, takes
 from reconciler.config.urls import base_url_of, is_loopback, token_url_of
+from reconciler.endless import read_bytes
 from reconciler.errors import ConfigError, Problem
+from reconciler.escape import readable
 from reconciler.yamlfile.document import Document
 from reconciler.yamlfile.document import Path as At
 from reconciler.yamlfile.reader import parse
@@ -74,7 +76,7 @@ def configure(
     """
     name = environment or environ.get(PREFIX + "ENV") or None
     if name and not is_environment(name):
-        raise ConfigError(f"environment {name!r}: a name has letters, digits, - and _ only")
+        raise ConfigError(f"environment {readable(name)!r}: a name has letters, digits, - and _ only")
     path = file or folder / FILE_NAME
     document = _document(path, required=file is not None)
     base = path.parent if document else folder
@@ -97,15 +99,20 @@ def _settings(layers: Sequence[_Layer], name: str | None, warnings: tuple[str, .
     set_by = {key: layer for layer in layers for key in layer.values.model_fields_set}
     keys = Configuration.model_construct(**{key: getattr(set_by[key].values, key) for key in KEYS if key in set_by})
     base_url, token_url = _urls(keys, layers, set_by)
-    paths = {key: set_by[key].folder / _path(getattr(keys, key)) for key in ("interactions", "state")}
+    paths = {key: set_by[key].folder / _path(key, getattr(keys, key)) for key in ("interactions", "state")}
     return Settings(
         keys, layers[0].folder, **paths, environment=name, base_url=base_url, token_url=token_url, warnings=warnings
     )
 
 
-def _path(text: str) -> Path:
+def _path(key: str, text: str) -> Path:
     """Return the path that a text names: as bytes it is UTF-8, whatever the locale says."""
-    return Path(os.fsdecode(text.encode())).expanduser()
+    path = Path(os.fsdecode(text.encode()))
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        wrong = f"{key} {path}: the folder that ~ stands for isn't known"
+        raise ConfigError(wrong, hint="Write the folder out, or ./~ for one of that name.") from None
 
 
 def _defaults(name: str | None) -> Configuration:
@@ -140,7 +147,7 @@ def _urls(keys: Configuration, layers: Sequence[_Layer], set_by: Mapping[str, _L
 def _document(path: Path, *, required: bool) -> Document | None:
     """Return what the file holds; None where there is no file that had to be there."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except FileNotFoundError:
         if required:
             raise ConfigError(f"{path}: there is no such file") from None
@@ -184,7 +191,7 @@ def _of_file(document: Document, path: Path, name: str | None, problems: list[Pr
 
 
 def _of_texts(texts: Mapping[str, str], place: Callable[[str], str], folder: Path, problems: list[Problem]) -> _Layer:
-    """Return what variables or flags set."""
+    """Return what variables or flags set: as bytes, both are UTF-8, whatever the locale says."""
     values = Configuration()
     texts = {key: os.fsencode(text).decode(errors="surrogateescape") for key, text in texts.items()}
     try:
@@ -222,6 +229,8 @@ def _complaint(detail: ErrorDetails) -> tuple[str, str, str]:
     if "[key]" in at:
         return "wrong-value", f"{name}: a name has letters, digits, - and _ only", ""
     expected = "a map of keys to values" if kind == "model_type" else takes(_key(at))
+    if kind == "string_unicode":
+        return "wrong-value", f"{name} holds bytes that are not UTF-8", ""
     if not kind.endswith(("_type", "_from_float")):
         return "wrong-value", f"{name} must be {expected}", ""
     return "wrong-type", f"{name} must be {expected}, this is {describe(value)}", _type_hint(expected, value)

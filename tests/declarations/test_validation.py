@@ -15,7 +15,6 @@ from reconciler.declarations.linkeddata import scheme
 from reconciler.declarations.rules import Rules
 from reconciler.declarations.validation import merge, validate
 from reconciler.errors import Problem
-from reconciler.escape import visible
 from reconciler.interaction import Interaction, OnChange, content_digest
 from reconciler.render.problems import problems_text
 from reconciler.yamlfile.reader import parse
@@ -266,12 +265,3 @@ def test_identities_of_broken_interactions_are_still_claimed() -> None:
     """An interaction with another problem keeps its identity, so that a duplicate of it is found in the same run."""
     checked = check("interactions: [{externalid: A, route: 1}, {once: B}]\n")
     assert [address for address, _ in checked.claims] == ["A", "once:B"]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [("plain é 日本", "plain é 日本"), ("a\x1b[0m", "a\\x1b[0m"), ("\u202e", "\\u202e"), ("\U000e0001", "\\U000e0001")],
-)
-def test_unprintable_characters_are_made_visible(text: str, shown: str) -> None:
-    """Control and bidirectional characters are shown as escapes; what people can read stays."""
-    assert visible(text) == shown
