@@ -264,11 +264,16 @@ class Machine(RuleBasedStateMachine):
 
     @rule(address=st.sampled_from(IDS))
     def apply_while_a_release_fails(self, address: str) -> None:
-        """Fail a release by accident; several in a row would look like one that is gone already."""
+        """Fail a release by accident; more of them in a row would look like one that is gone already."""
         state = self._state()
-        doubtful = {link.address for link in state.pending.values()} | {f.address for f in state.failed.values()}
-        if address in state.interactions.keys() - doubtful and not self.lost:
-            self._expect([f"fail action=release externalid={address}"])
+        links = [link.kind for link in state.pending.values() if link.address == address]
+        if address not in state.interactions:
+            tries = 0 if Kind.TOLERANT in links else 2
+        else:
+            doubtful = links or any(failure.address == address for failure in state.failed.values())
+            tries = 0 if doubtful else 1
+        if tries and not self.lost:
+            self._expect([f"fail action=release externalid={address} times={tries}"])
             self._apply()
             self.server.faults.clear()
 

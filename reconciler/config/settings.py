@@ -99,7 +99,8 @@ class Configuration(BaseModel):
     release_attempts: Annotated[int, Field(ge=0, le=1_000), BeforeValidator(_number)] = Field(
         default=3,
         description="After so many failures, in as many runs, a release is taken as gone already, since agents "
-        "complete interactions themselves. 0: never.",
+        "complete interactions themselves; a release of what only may be open, after as many tries in one run. 0: "
+        "never, and what may be open waits for a person.",
     )
     on_unknown: Literal["resend", "hold"] = Field(
         default="resend",

@@ -13,7 +13,7 @@ import random
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import dropwhile, islice, pairwise
 from typing import Final, Protocol
 
 from reconciler.delivery.answers import Accepted, Answer, NotProcessed, Unknown
@@ -21,12 +21,12 @@ from reconciler.delivery.batch import Invocation, Request, pack
 from reconciler.delivery.intent import Intent
 from reconciler.delivery.redaction import Scrubber
 from reconciler.delivery.report import Report
-from reconciler.delivery.retry import Again, Budget, Halve, History, Left, Settled, decide
+from reconciler.delivery.retry import Again, Budget, Halve, History, Left, Settled, decide, pause
 from reconciler.delivery.throttle import Brake, Clock, Pace
 from reconciler.delivery.workers import Workers
 from reconciler.errors import StateError
 from reconciler.state.journal import Record
-from reconciler.state.model import Kind, Open, Outcome, Result, State
+from reconciler.state.model import DONE_IF_ANSWERED, Kind, Open, Outcome, Result, State
 from reconciler.state.transitions import Draft
 from reconciler.times import stamp
 
@@ -70,7 +70,7 @@ class Progress(Protocol):
         ...
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Say that an Invocation is sent again after so many seconds."""
+        """Say that something is tried again after so many seconds."""
         ...
 
     def finished(self) -> None:
@@ -173,6 +173,9 @@ class _Courier:
         self._broken: StateError | None = None
         self._left_behind: list[Request] = []
         self._unfolded: list[tuple[str, tuple[Outcome, ...]]] = []
+        self._due: dict[str, float] = {}  # when a further try may be sent, by requestid
+        self._failed_tries: Counter[str] = Counter()  # of a release of what may be open, by address
+        self._before_another = _before_another_try(intent.chains)
         self.draft = Draft(intent.state)
         self.results: dict[str, Result] = {}
         self.problems: list[str] = []
@@ -188,10 +191,9 @@ class _Courier:
         return [requestid for requestid, result in self.results.items() if result is how]
 
     def carry(self) -> None:
-        total = sum(len(chain) for chain in self._chains)
-        if not total:
+        if not self._chains:
             return
-        self._shell.progress.started(total)
+        self._shell.progress.started(sum(map(len, self._chains)) - len(self._before_another))
         try:
             self._waves()
             self._mark_unsent()
@@ -203,9 +205,8 @@ class _Courier:
 
     def _waves(self) -> None:
         try:
-            while releases := self._heads(dispatches=False):
-                self._wave(releases)
-            self._wave(self._heads(dispatches=True))
+            while requests := self._heads(dispatches=False) or self._heads(dispatches=True) or self._wait_for_tries():
+                self._wave(requests)
         except BaseException:
             # Whatever it is, nothing more is sent, and calls in flight are not tried again.
             self._shell.brake.pull()
@@ -215,8 +216,18 @@ class _Courier:
         """Return the first links that may be sent now; none once the brake is pulled."""
         if self._shell.brake.pulled.is_set():
             return []
-        dispatch = Kind.DISPATCH
-        return [chain[0] for chain in self._chains if (chain[0].kind is dispatch) == dispatches]
+        dispatch, now, due = Kind.DISPATCH, self._shell.clock.monotonic(), self._due
+        heads = [chain[0] for chain in self._chains if (chain[0].kind is dispatch) == dispatches]
+        return [head for head in heads if due.get(head.requestid, now) <= now] if due else heads
+
+    def _wait_for_tries(self) -> list[Request]:
+        """Wait until a further try may be sent, and return those that may; none if there are none."""
+        if not self._due:
+            return []
+        clock, first = self._shell.clock, min(self._due.values())
+        clock.wait(max(0.0, first - clock.monotonic()), self._shell.brake.pulled)
+        self._due = {requestid: due for requestid, due in self._due.items() if due > first}
+        return self._heads(dispatches=False)
 
     def _wave(self, requests: list[Request]) -> None:
         """Send the requests and journal what becomes of them; then move on every chain whose head is settled."""
@@ -261,13 +272,30 @@ class _Courier:
     def _advance(self, requests: Iterable[Request]) -> None:
         """Move on every chain whose head was carried; one that is done stands here no more."""
         heads = {request.requestid for request in requests}
+        for requestid in self._due.keys() & heads:
+            del self._due[requestid]
         chains: list[tuple[Request, ...]] = []
+        tries: list[Request] = []
         for chain in self._chains:
             if chain[0].requestid not in heads:
                 chains.append(chain)
             elif len(chain) > 1 and (behind := self._behind(chain)):
                 chains.append(behind)
+                if chain[0].kind is behind[0].kind is Kind.TOLERANT:
+                    tries.append(behind[0])
         self._chains = tuple(chains)
+        self._put_off(tries)
+
+    def _put_off(self, tries: list[Request]) -> None:
+        """Let further tries of releases wait, the longer the more of them failed."""
+        now, wait = self._shell.clock.monotonic(), 0.0
+        for request in tries:
+            self._failed_tries[request.address] += 1
+            wait = pause(self._failed_tries[request.address])
+            self._due[request.requestid] = now + wait
+        if tries:
+            what = "a release" if len(tries) == 1 else f"{len(tries)} releases"
+            self._shell.progress.waiting(wait, f"{what} of what may be open failed")
 
     def _behind(self, chain: tuple[Request, ...]) -> tuple[Request, ...]:
         """Return what of a chain may be sent next, now that its head was carried."""
@@ -280,6 +308,9 @@ class _Courier:
         if result is Result.FAILED and head.kind is Kind.RELEASE:
             # What it should have released is still open; `fold` drops what stands behind it.
             return ()
+        if result is Result.SUCCEEDED and head.kind is Kind.TOLERANT:
+            # No further try is needed; `fold` drops them.
+            return tuple(dropwhile(lambda request: request.kind is Kind.TOLERANT, behind))
         return behind
 
     # -- outcomes, in the coordinating thread ----------------------------------------------------------------------
@@ -300,11 +331,20 @@ class _Courier:
                 outcomes.append(each.outcomes)
             halves += each.halves
         if outcomes:
-            counts = Counter(outcome.result for each in self._journal(outcomes) for outcome in each)
-            self._shell.progress.settled(counts[Result.SUCCEEDED], counts[Result.FAILED])
+            self._tell(self._journal(outcomes))
         if broken:
             raise broken
         return halves
+
+    def _tell(self, outcomes: Iterable[tuple[Outcome, ...]]) -> None:
+        """Tell how many more requests are done; that a burn or the last try of a release failed is as good."""
+        counts = Counter(outcome.result for each in outcomes for outcome in each)
+        if failed := counts[Result.FAILED]:
+            sent = self._intent.state.pending
+            ids = [outcome.requestid for each in outcomes for outcome in each if outcome.result is Result.FAILED]
+            counts[Result.FAILED] = sum(sent[requestid].kind not in DONE_IF_ANSWERED for requestid in ids)
+            counts[Result.SUCCEEDED] += failed - counts[Result.FAILED] - len(self._before_another.intersection(ids))
+        self._shell.progress.settled(counts[Result.SUCCEEDED], counts[Result.FAILED])
 
     def _journal(self, outcomes: Sequence[tuple[Outcome, ...]]) -> Sequence[tuple[Outcome, ...]]:
         """Journal the outcomes of Invocations that were answered together, and return those that are journalled."""
@@ -377,3 +417,14 @@ class _Courier:
             self._pace.slow_down(answer.retry_after)
         elif isinstance(answer, Accepted):
             self._pace.speed_up()
+
+
+def _before_another_try(chains: Iterable[tuple[Request, ...]]) -> frozenset[str]:
+    """Return the requestids of the releases of what may be open behind which another try stands."""
+    return frozenset(
+        request.requestid
+        for chain in chains
+        if len(chain) > 1
+        for request, behind in pairwise(chain)
+        if request.kind is behind.kind is Kind.TOLERANT
+    )

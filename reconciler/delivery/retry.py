@@ -103,6 +103,11 @@ def backoff(tries: int, jitter: float) -> float:
     return jitter * min(BACKOFF_CAP, BACKOFF_BASE * 2.0**tries)
 
 
+def pause(failures: int) -> float:
+    """Return the seconds to wait before a release of what may be open is tried again, after so many failures."""
+    return backoff(failures + 1, jitter=1.0)
+
+
 def _ids(invocation: Invocation) -> tuple[str, ...]:
     return tuple(request.requestid for request in invocation.requests)
 

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     HELD_MAYBE_CLOSED = (
         "may be released: its release failed only when it was sent again, and prevent_release forbids another"
     )
+    HELD_NEVER_GONE = "may be open, and with release_attempts: 0 no failed release proves that it is not"
     HELD_POLICY = "the outcome is unknown, and on_unknown is hold"
     HELD_AGE = "the outcome is unknown for longer than resend_within"
     HELD_CLOCK = "the outcome is unknown since a time that is still to come: a clock was ahead, so its age is not known"

@@ -30,7 +30,7 @@ from reconciler.interaction import (
 from reconciler.planning import diff
 from reconciler.planning.plan import Action, Change, Plan, Reason, Side, Step
 from reconciler.planning.renames import with_renames
-from reconciler.planning.unknown_outcomes import Links, needs_settling, reuse_unsent, settle, why_held
+from reconciler.planning.unknown_outcomes import Links, needs_settling, reuse_unsent, settle, tolerant, why_held
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 
 Failures = list[tuple[str, Failed]]
@@ -124,11 +124,13 @@ def _known(case: _Case, policy: Policy) -> Change | None:
 
 def _closed(case: _Case, policy: Policy) -> Change | None:
     wanted, maybe_open = case.wanted, _maybe_open(case.failures)
+    if maybe_open and not policy.release_attempts:
+        return _held(case, Reason.HELD_NEVER_GONE, _failed_side(maybe_open), policy)
     if wanted is None:
-        return _release_maybe_open(case, maybe_open) if maybe_open else None
+        return _release_maybe_open(case, maybe_open, policy) if maybe_open else None
     if maybe_open and wanted.prevent_release:
         return _held(case, Reason.HELD_MAYBE_OPEN, _failed_side(maybe_open), policy)
-    release_first = (_tolerant(maybe_open),) if maybe_open else ()
+    release_first = _tolerant(maybe_open, policy) if maybe_open else ()
     fields = _public(wanted, policy)
     change = Change(
         Action.DISPATCH,
@@ -150,12 +152,13 @@ def _maybe_closed(failures: Failures) -> bool:
     return any(failure.resent and failure.action == "release" for _, failure in failures)
 
 
-def _tolerant(failure: Failed) -> Step:
-    return Step(Kind.TOLERANT, failure.provider, failure.digest)
+def _tolerant(failure: Failed, policy: Policy) -> tuple[Step, ...]:
+    return tolerant(failure.provider, failure.digest, policy.release_attempts)
 
 
-def _release_maybe_open(case: _Case, failure: Failed) -> Change:
-    change = Change(Action.RELEASE, case.address, Reason.MAYBE_OPEN, _failed_side(failure), steps=(_tolerant(failure),))
+def _release_maybe_open(case: _Case, failure: Failed, policy: Policy) -> Change:
+    steps = _tolerant(failure, policy)
+    change = Change(Action.RELEASE, case.address, Reason.MAYBE_OPEN, _failed_side(failure), steps=steps)
     return replace(change, follows=tuple(requestid for requestid, _ in case.failures))
 
 
@@ -254,9 +257,11 @@ def _unknown(case: _Case, policy: Policy, now: datetime) -> Change:
     held = why_held(case.links, case.wanted, now, hold=policy.hold_unknown, within=policy.resend_within)
     if is_once(case.address) and case.wanted is None and held is not Reason.HELD_POLICY:
         return Change(Action.FORGET, case.address, Reason.ONCE_UNKNOWN_GONE, before=before, follows=follows)
+    steps = settle(case.links, case.wanted, policy.release_attempts)
+    if not held and not policy.release_attempts and any(step.kind is Kind.BURN for step in steps):
+        held = Reason.HELD_NEVER_GONE
     if held:
         return Change(Action.HOLD, case.address, held, before, after, follows=follows)
-    steps = settle(case.links, case.wanted)
     return Change(Action.SETTLE, case.address, Reason.OUTCOME_UNKNOWN, before, after, steps, follows=follows)
 
 

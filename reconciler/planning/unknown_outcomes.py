@@ -4,6 +4,8 @@ Pure. The API can't be asked what became of a request, but it ignores a requesti
 - sending the very same request again is safe, whether it was processed or not;
 - a release sent under a dispatch's requestid burns it: ignored if the dispatch was processed, and otherwise it
   takes the id, so that a late copy of the dispatch is ignored.
+Then it is released in case it is open. That may fail because nothing is, or for a passing reason: so it is tried
+`release_attempts` times, each under a requestid of its own, before what stands behind it.
 """
 
 from __future__ import annotations
@@ -50,18 +52,23 @@ def why_held(
     return None
 
 
-def settle(links: Links, wanted: Interaction | None) -> tuple[Step, ...]:
+def settle(links: Links, wanted: Interaction | None, release_attempts: int) -> tuple[Step, ...]:
     """Return the steps that settle the chain and then bring about what is wanted.
 
     A link that is kept goes out under its own requestid. What follows a release that fails is dropped by `fold`.
     """
-    steps = list(_settling(links, wanted))
+    steps = list(_settling(links, wanted, release_attempts))
     if wanted is not None and (not steps or steps[-1].kind is not Kind.DISPATCH):
         steps.append(Step(Kind.DISPATCH, wanted.provider, wanted.digest))
     return reuse_unsent(tuple(steps), links)
 
 
-def _settling(links: Links, wanted: Interaction | None) -> Iterator[Step]:
+def tolerant(provider: str | None, digest: str, release_attempts: int) -> tuple[Step, ...]:
+    """Return all tries of a release of what may be open."""
+    return (Step(Kind.TOLERANT, provider, digest),) * release_attempts
+
+
+def _settling(links: Links, wanted: Interaction | None, release_attempts: int) -> Iterator[Step]:
     for requestid, link in links:
         if link.kind is not Kind.DISPATCH:
             yield Step(link.kind, link.provider, link.digest, requestid, resend=link.unknown)
@@ -71,7 +78,7 @@ def _settling(links: Links, wanted: Interaction | None) -> Iterator[Step]:
             yield Step(Kind.DISPATCH, link.provider, link.digest, requestid, resend=True)
         else:
             yield Step(Kind.BURN, link.provider, link.digest, requestid, resend=True)
-            yield Step(Kind.TOLERANT, link.provider, link.digest)
+            yield from tolerant(link.provider, link.digest, release_attempts)
 
 
 def reuse_unsent(steps: tuple[Step, ...], links: Links) -> tuple[Step, ...]:

@@ -122,7 +122,7 @@ class ChangeJson(TypedDict):
     """What is declared."""
     fields: list[FieldJson]
     requests: list[StepJson]
-    """In the order of the chain."""
+    """In the order of the chain; of several tolerant releases in a row each is sent only if the one before failed."""
 
 
 class RefusalJson(TypedDict):

@@ -162,7 +162,7 @@ def _shape(change: Change, values: Mapping[str, str]) -> Shape:
         change.action,
         f"attempt {change.attempt}: failed {times(change.attempt - 1)}" if change.attempt > 1 else "",
         tuple(_notes(change)),
-        tuple(map(step_words, change.steps)) if told else (),
+        tuple(step_words(change.steps)) if told else (),
         tuple(_field(field, change, values) for field in change.diff if not _stays(field, change)),
         change.before is None,
         visible(gone.source) if gone else "",

@@ -125,8 +125,8 @@ def _details(change: Change, width: int) -> Iterator[str]:
     if change.failure and change.reason is Reason.GIVEN_UP:
         yield from _wrapped("", f"last answer: {visible(change.failure)}", width, 0)
     if change.action is Action.SETTLE or change.reason in {Reason.MAYBE_OPEN, Reason.MAYBE_CLOSED}:
-        for number, step in enumerate(change.steps, start=1):
-            yield from _wrapped("", f"{number}. {step_words(step)}", width, 0)
+        for number, step in enumerate(step_words(change.steps), start=1):
+            yield from _wrapped("", f"{number}. {step}", width, 0)
 
 
 def field_lines(change: Change, width: int, values: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:

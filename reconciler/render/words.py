@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Final
 
 from reconciler.commandline import quoted
@@ -30,9 +32,12 @@ _STEPS: Final = {
 }
 
 
-def step_words(step: Step) -> str:
-    """Return what a request of a change does."""
-    return _STEPS.get((step.kind, step.resend), step.kind.value)
+def step_words(steps: Iterable[Step]) -> Iterator[str]:
+    """Yield what the requests of a change do, in order; the tries of a release are one."""
+    words = (_STEPS.get((step.kind, step.resend), step.kind.value) for step in steps)
+    for said, alike in groupby(words):
+        tries = len(list(alike))
+        yield f"{said}; tried up to {times(tries)}" if tries > 1 else said
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

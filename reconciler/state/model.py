@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from reconciler.interaction import NO_FIELDS
 
@@ -29,12 +29,16 @@ class Kind(StrEnum):
     BURN = "burn"
     """A release under the requestid of a dispatch of unknown outcome, so that a late copy of it is ignored."""
     TOLERANT = "tolerant-release"
-    """A release whose failure is as good as success: there may be nothing to release."""
+    """A release of what may be open; its failure is as good as success, once each of its tries has failed."""
 
     @property
     def action(self) -> ApiAction:
         """The API's action that carries it."""
         return "dispatch" if self is Kind.DISPATCH else "release"
+
+
+DONE_IF_ANSWERED: Final = frozenset({Kind.BURN, Kind.TOLERANT})
+"""What is done whatever the API answers, its failure being as good as success."""
 
 
 class Result(StrEnum):

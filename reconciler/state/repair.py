@@ -124,8 +124,11 @@ def _not_applied(state: State, requestid: str, link: Pending, at: str) -> State:
     if link.kind in {Kind.DISPATCH, Kind.RELEASE}:
         del pending[requestid]
     else:
-        # It must still be sent, whatever a person saw: under its own requestid, and counted from now.
-        pending[requestid] = link._replace(unsent=True, at=at)
+        # It must still be sent, whatever a person saw: under its own requestid, and counted from now. So must the
+        # further tries of a tolerant release.
+        for rid, other in state.pending.items():
+            if rid == requestid or (other.address == link.address and other.kind is link.kind is Kind.TOLERANT):
+                pending[rid] = other._replace(unsent=True, at=at)
     if link.kind is Kind.RELEASE:
         pending = {rid: other for rid, other in pending.items() if other.address != link.address}
     return replace(state, serial=state.serial + 1, pending=pending)

@@ -9,14 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Final
 
 from reconciler.errors import StateError
 from reconciler.interaction import is_once
-from reconciler.state.model import Failed, Kind, Open, Outcome, Pending, Result, State
+from reconciler.state.model import DONE_IF_ANSWERED, Failed, Kind, Open, Outcome, Pending, Result, State
 
 EARLIER_KEPT: Final = 10
-_ANSWERED_IS_DONE: Final = frozenset({Kind.BURN, Kind.TOLERANT})
 _UNSENT, _SUCCEEDED, _RELEASE = Result.UNSENT, Result.SUCCEEDED, Kind.RELEASE  # found faster so, for every outcome
 
 
@@ -64,8 +64,8 @@ class Draft:
             raise StateError(f"the journal holds an outcome of request {outcome.requestid}, which is not pending")
         if outcome.result is _UNSENT:
             self._pending[outcome.requestid] = link._replace(unsent=True)
-        elif link.kind in _ANSWERED_IS_DONE:
-            self._released_if_open(outcome.requestid, link)
+        elif link.kind in DONE_IF_ANSWERED:
+            self._released_if_open(outcome, link)
         elif outcome.result is _SUCCEEDED:
             self._succeeded(outcome, link, at)
         else:
@@ -86,15 +86,26 @@ class Draft:
         for requestid in self._failures.pop(address, {}):
             self._failed.pop(requestid, None)
 
-    def _released_if_open(self, requestid: str, link: Pending) -> None:
-        del self._pending[requestid]
+    def _released_if_open(self, outcome: Outcome, link: Pending) -> None:
+        del self._pending[outcome.requestid]
         if link.kind is Kind.BURN:
             return
+        if further := self._further_tries(link):
+            if outcome.result is not _SUCCEEDED:
+                return
+            for requestid in further:
+                del self._pending[requestid]
         if not self._others(link.address):
             self._forget_failures(link.address)
         for failedid, failure in self._failures.get(link.address, {}).items():
             # What may have been open is released now: a further retry needs no release before it.
             self._failures[link.address][failedid] = self._failed[failedid] = failure._replace(resent=False)
+
+    def _further_tries(self, link: Pending) -> list[str]:
+        """Return the requestids of the tries that stand right behind this one of a tolerant release."""
+        behind = [(self._pending[requestid], requestid) for requestid in self._others(link.address)]
+        chain = sorted((other.order, other.kind, requestid) for other, requestid in behind if other.order > link.order)
+        return [requestid for _, _, requestid in takewhile(lambda entry: entry[1] is Kind.TOLERANT, chain)]
 
     def _succeeded(self, outcome: Outcome, link: Pending, at: str) -> None:
         del self._pending[outcome.requestid]

@@ -16,7 +16,8 @@ from typing import Any, Final
 from uuid import uuid4
 
 from reconciler.delivery import answers, client, executor, intent, retry, throttle
-from reconciler.planning import unknown_outcomes
+from reconciler.interaction import same_content
+from reconciler.planning import planner, unknown_outcomes
 from reconciler.planning.plan import Step
 from reconciler.state import codec, model, transitions
 from reconciler.state.model import Kind, Outcome, Result
@@ -236,6 +237,19 @@ def no_release_after_burn() -> None:
 
 
 @mutant
+def release_after_burn_tried_once() -> None:
+    """Take one failure of a release of what may be open as a sign that nothing is."""
+    real = unknown_outcomes.tolerant
+    _set(unknown_outcomes, "tolerant", lambda provider, digest, _attempts: real(provider, digest, 1))
+
+
+@mutant
+def needless_tries_stay() -> None:
+    """Leave the further tries of a release in the state when one has succeeded."""
+    _set(transitions.Draft, "_further_tries", lambda *_: [])
+
+
+@mutant
 def chain_order_reversed() -> None:
     """Store the order of a chain the wrong way round."""
     _link_with(lambda link, _: link._replace(order=9 - link.order))
@@ -283,9 +297,17 @@ def chain_goes_on_after_failed_release() -> None:
 
 
 @mutant
-def burn_stored_as_dispatch() -> None:
-    """Store a burn as the dispatch whose requestid it carries."""
-    _link_with(lambda link, _: link._replace(kind=Kind.DISPATCH) if link.kind is Kind.BURN else link)
+def burnt_requestid_dispatches() -> None:
+    """Let a requestid that is being burnt carry its dispatch again, once that is declared again."""
+    real = unknown_outcomes.settle
+
+    def settle(links: unknown_outcomes.Links, wanted: Any, release_attempts: int) -> tuple[Step, ...]:
+        for requestid, link in links:
+            if link.kind is Kind.BURN and wanted and same_content(link.digest, wanted):
+                return (Step(Kind.DISPATCH, link.provider, link.digest, requestid, resend=True),)
+        return real(links, wanted, release_attempts)
+
+    _set(planner, "settle", settle)
 
 
 @mutant

@@ -72,6 +72,7 @@ NONE: Final = given()
 OPEN: Final = (Phase(AB),)
 ONE_EACH: Final = "drop=after externalid=a times=5; late-copy externalid=b times=5"
 """Of two calls to two providers, one is processed and its answer lost, the other may arrive later."""
+FAILS_TWICE: Final = "fail action=release externalid=a times=2"
 APART: Final = given(a="A", b="Q/B")
 ONCE: Final = given({"s": "SMS"}, a="A")
 
@@ -106,6 +107,9 @@ SCENARIOS: Final = {
         Scenario("burn-then-edited", Phase(EDITED), (Phase(APART, ONE_EACH, 7),), (Phase(AGAIN_EDITED),)),
         Scenario("burn-then-reverted", Phase(EDITED), (Phase(APART, ONE_EACH, 7),), (Phase(APART),)),
         Scenario("burn-then-gone", Phase(EDITED), (Phase(APART, ONE_EACH, 7),), (Phase(NONE),)),
+        Scenario(
+            "burn-release-fails", Phase(EDITED, FAILS_TWICE), (Phase(APART, ONE_EACH, 7),), (Phase(AGAIN_EDITED),)
+        ),
         Scenario("burn-unknown", Phase(EDITED, "drop=after; late-copy"), (Phase(AB, LATE, 7),), (Phase(AB),)),
         Scenario(
             "replace-release-unknown", Phase(EDITED), (*OPEN, Phase(EDITED, "late-copy action=release times=5", 7))

@@ -45,6 +45,7 @@ CONTENTS: Final = (("P", "Day", "1"), ("P", "Day", "2"), ("Q", "Day", "1"), (Non
 PROTECTED: Final = 0
 """The content with which an interaction must not be released; nothing here asks the guards."""
 ENOUGH_RUNS: Final = 8
+SPARED_WHERE_NONE_IS_GIVEN_UP: Final = 4
 
 
 class Duplicates(Enum):
@@ -161,7 +162,7 @@ class Api:
     """The API as documented: requestids processed once, a release needs its dispatch's provider.
 
     `refusals_spared`: how many releases of an open interaction it may fail in a row; after that many, apply takes the
-    interaction as gone, and no local state could know better. The same goes for tolerant releases: it fails none.
+    interaction as gone, and no local state could know better.
     """
 
     duplicates: Duplicates
@@ -188,13 +189,14 @@ class Api:
         }[self.duplicates]
 
     def _fails(self, request: Request, failing: frozenset[str]) -> bool:
-        if request.address not in failing or request.kind is Kind.TOLERANT:
+        if request.address not in failing:
             return False
-        return request.kind is not Kind.RELEASE or self.may_refuse(request.address)
+        releases = request.kind in {Kind.RELEASE, Kind.TOLERANT}
+        return not releases or self.may_refuse(request.address)
 
     def may_refuse(self, externalid: str) -> bool:
-        """Whether one more release of it may fail, which is counted."""
-        self.refused[externalid] += 1
+        """Whether one more release of it may fail, which is counted where it is open."""
+        self.refused[externalid] += externalid in self.open
         return self.refused[externalid] <= self.refusals_spared
 
     def _do(self, request: Request) -> bool:
@@ -488,25 +490,34 @@ class World:
         links = self.disk.read()[0].pending.items()
         return [requestid for requestid, link in links if not link.unknown and requestid in reached]
 
+    def in_question(self) -> set[str]:
+        """Return the addresses of which a person must say what became of them."""
+        held = {change.address for change in self.plan().held}
+        if self.policy.release_attempts:
+            return held
+        # No release is ever taken as gone.
+        failures = self.disk.read()[0].failed.values()
+        return held | {failure.address for failure in failures if failure.resent and failure.action == "release"}
+
     def resolve_held(self) -> None:
-        """Say of everything held what the API knows to be true."""
+        """Say of everything in question what the API knows to be true."""
         if self.frozen:
             return
-        for change in self.plan().held:
+        for address in sorted(self.in_question()):
             self.api.arrive()
             state, _ = self.disk.read()
-            links, failures = state.chains().get(change.address, ()), state.failures().get(change.address, ())
+            links, failures = state.chains().get(address, ()), state.failures().get(address, ())
             unknown = [(requestid, link.kind) for requestid, link in links if link.unknown]
             doubtful = [(requestid, Kind(failure.action)) for requestid, failure in failures if failure.resent]
             requestid, kind = [*unknown, *doubtful][0]
-            done, gone = self.api.taken.get(requestid, False), change.address not in self.api.open
+            done, gone = self.api.taken.get(requestid, False), address not in self.api.open
             applied = {
                 Kind.DISPATCH: done,
                 Kind.BURN: requestid in self.api.taken,
                 Kind.RELEASE: done or gone,
                 Kind.TOLERANT: done or gone,
             }[kind]
-            self.disk.save(resolve(state, [change.address], applied=applied, at=stamp(self.clock.now())).state)
+            self.disk.save(resolve(state, [address], applied=applied, at=stamp(self.clock.now())).state)
 
     def check_nothing_is_lost(self) -> None:
         """Check that what is open is known: as open, as pending, or as failed only when it was sent again."""
@@ -576,7 +587,14 @@ BETWEEN = st.sampled_from([None, None, None, Arrive(), Arrive(), DayPasses(), Re
 ROUNDS = st.tuples(declares(), st.none() | declares(), RUNS, BETWEEN)
 STEPS = st.lists(ROUNDS, max_size=5).map(lambda rounds: [step for steps in rounds for step in steps if step])
 POLICIES = st.sampled_from(
-    [POLICY, POLICY, POLICY, replace(POLICY, hold_unknown=True), replace(POLICY, release_attempts=1)]
+    [
+        POLICY,
+        POLICY,
+        POLICY,
+        replace(POLICY, hold_unknown=True),
+        replace(POLICY, release_attempts=1),
+        replace(POLICY, release_attempts=0),
+    ]
 )
 
 
@@ -595,16 +613,29 @@ def dispatched_amid(*faults: Fault) -> list[Step]:
     return [Declare("A", 0), Declare("B", 0), Run(tuple(map(Call, faults))), Declare("A", 1), Declare("B", 1)]
 
 
+RELEASE_FAILS_TWICE: Final = [
+    Declare("A", 0),
+    Run((Call(Fault.ANSWER_LOST),)),
+    Declare("A", 1),
+    Run((Call(failing=frozenset({"A"})),) * 3),  # the burn is ignored
+]
+NEVER_GONE: Final = replace(POLICY, release_attempts=0)
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(INTERRUPTED_AMID_A_RESEND, Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
 @example(dispatched_amid(Fault.REFUSED_IN_PART), Duplicates.ALWAYS_FAILED, POLICY, 1)
 @example(dispatched_amid(Fault.REFUSED_IN_PART, Fault.REJECTED), Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
 @example(dispatched_amid(Fault.REFUSED_IN_PART, *[Fault.REFUSED] * 2), Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
+@example(dispatched_amid(Fault.REFUSED_IN_PART, *[Fault.REFUSED] * 2), Duplicates.ANSWERED_AS_BEFORE, NEVER_GONE, 1)
+@example(RELEASE_FAILS_TWICE, Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
+@example(RELEASE_FAILS_TWICE, Duplicates.ANSWERED_AS_BEFORE, NEVER_GONE, 1)
 @example(dispatched_amid(Fault.REFUSED_IN_PART_AND_INTERRUPTED), Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
 @given(steps=STEPS, duplicates=st.sampled_from(Duplicates), policy=POLICIES, tries=st.sampled_from([1, 1, 2]))
 def test_nothing_is_lost_or_doubled(steps: list[Step], duplicates: Duplicates, policy: Policy, tries: int) -> None:
     """Whatever fails and wherever it stops, nothing is doubled or forgotten, and calm runs reach what is declared."""
-    world = World(policy, Api(duplicates, policy.release_attempts - 1), Budget(tries))
+    spared = policy.release_attempts - 1 if policy.release_attempts else SPARED_WHERE_NONE_IS_GIVEN_UP
+    world = World(policy, Api(duplicates, spared), Budget(tries))
     for step in steps:
         world.take(step)
     world.check_it_converges()

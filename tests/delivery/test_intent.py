@@ -56,10 +56,15 @@ def test_bodies() -> None:
 def test_a_burn_is_a_release_under_the_dispatchs_requestid() -> None:
     """The requestid of the dispatch is taken by a release of its externalid, with its provider."""
     (chain,) = intent_of([NIGHT], state(pending={"p1": pending(DAY)})).chains
-    burn, tolerant, dispatch = chain
+    burn, *tries, dispatch = chain
     assert (burn.requestid, burn.kind, burn.provider, burn.resend) == ("p1", Kind.BURN, "Old", True)
-    assert burn.body == tolerant.body == b'{"action":"release","externalid":"A"}'
-    assert len({burn.requestid, tolerant.requestid, dispatch.requestid}) == 3
+    assert {burn.body, *(each.body for each in tries)} == {b'{"action":"release","externalid":"A"}'}
+    name = f"7:release:A:{DAY.digest}"
+    assert [each.requestid for each in tries] == [
+        str(uuid5(UUID(LINEAGE), f"{name}{number}")) for number in ("", ":2", ":3")
+    ]
+    assert len({request.requestid for request in chain}) == 5
+    assert dispatch.kind is Kind.DISPATCH
 
 
 def test_what_is_saved() -> None:

@@ -5,7 +5,8 @@ declared    a declaration file
 state       what is open, pending and failed, by address and content: the digests are computed here
 policy      what the configuration says, where it isn't the default
 plan        the changes, in order. `requests` are the steps of the chain: `again: ID` is a resend, `under: ID` a first
-            sending under a known requestid, and neither a request under a new one
+            sending under a known requestid, and neither a request under a new one; `tries` are so many alike, of which
+            the next is sent only if the one before it failed
 unchanged, releasable, writes   what the plan counts and says, where the case is about it
 saved       what the intent leaves in the state before anything is sent: addresses and requestids
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -163,7 +165,10 @@ def shown(change: Change) -> dict[str, Any]:
     if change.follows:
         raw["follows"] = list(change.follows)
     if change.steps:
-        raw["requests"] = [shown_step(step) for step in change.steps]
+        raw["requests"] = [
+            {**step, "tries": tries} if (tries := len(list(alike))) > 1 else step
+            for step, alike in groupby(map(shown_step, change.steps))
+        ]
     if change.diff:
         raw["fields"] = [shown_field(field) for field in change.diff]
     return raw

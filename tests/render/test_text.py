@@ -146,6 +146,7 @@ def test_every_action_is_in_the_example() -> None:
     assert {change.action for change in changes} == set(Action)
     assert set(Reason) - {change.reason for change in changes} == {
         Reason.HELD_FAILED,
+        Reason.HELD_NEVER_GONE,
         Reason.HELD_POLICY,
         Reason.MAYBE_CLOSED,
         Reason.UNWANTED,

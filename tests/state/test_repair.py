@@ -147,6 +147,18 @@ RESOLVE = [
         id="a burn that was resolved is not asked about again",
     ),
     pytest.param(
+        state(pending={"p1": TOLERANT, "p2": TOLERANT._replace(order=2), "p3": DISPATCH._replace(order=3)}),
+        False,
+        state(
+            pending={
+                "p1": TOLERANT._replace(unsent=True, at=LATER),
+                "p2": TOLERANT._replace(order=2, unsent=True, at=LATER),
+                "p3": DISPATCH._replace(order=3),
+            }
+        ),
+        id="what is said of a tolerant release is said of its further tries",
+    ),
+    pytest.param(
         state(pending={"p1": TOLERANT._replace(order=0)}),
         True,
         state(),

@@ -156,6 +156,37 @@ TABLE = [
         id="after a tolerant release nothing may be open any more",
     ),
     pytest.param(
+        state(
+            pending={"p1": TOLERANT, "p2": behind(TOLERANT), "p3": behind(DISPATCH, 2)},
+            failed={"f1": failed(DAY, resent=True)},
+        ),
+        Outcome("p1", FAILED),
+        state(
+            pending={"p2": behind(TOLERANT), "p3": behind(DISPATCH, 2)},
+            failed={"f1": failed(DAY, resent=True)},
+        ),
+        id="a try of a tolerant release that failed proves nothing while another stands behind it",
+    ),
+    pytest.param(
+        state(
+            pending={
+                "p1": TOLERANT,
+                "p3": behind(TOLERANT, 2),
+                "p2": behind(TOLERANT),
+                "p4": behind(BURN, 3),
+                "p5": behind(TOLERANT, 4),
+                "p6": behind(DISPATCH, 5),
+            },
+            failed={"f1": failed(DAY, resent=True)},
+        ),
+        Outcome("p1", DONE),
+        state(
+            pending={"p4": behind(BURN, 3), "p5": behind(TOLERANT, 4), "p6": behind(DISPATCH, 5)},
+            failed={"f1": failed(DAY)},
+        ),
+        id="a try that succeeded drops those behind it, and no release for another dispatch",
+    ),
+    pytest.param(
         state(pending={"p1": TOLERANT, "p2": behind(DISPATCH)}),
         Outcome("p1", UNSENT),
         state(pending={"p1": TOLERANT._replace(unsent=True), "p2": behind(DISPATCH)}),

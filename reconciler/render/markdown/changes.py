@@ -85,7 +85,7 @@ def _notes(change: Change) -> Iterator[str]:
 
 def _details(change: Change, command: CommandLine) -> Iterator[str]:
     if change.action is Action.SETTLE:
-        yield from (f"\n  {number}. {step_words(step)}" for number, step in enumerate(change.steps, start=1))
+        yield from (f"\n  {number}. {step}" for number, step in enumerate(step_words(change.steps), start=1))
     if change.action is Action.HOLD:
         applied, not_applied = (code(command(*words)) for words in resolutions(change.address))
         yield f"\\\n  Look it up, then {applied} or {not_applied}"
