@@ -40,7 +40,7 @@ def _listed(options: argparse.Namespace, option: str, names: list[str], *, neede
     for name in names:
         path = Path(options.directory or ".") / name
         try:
-            found = selectors(read_bytes(path).decode())
+            found = selectors(read_bytes(path).decode("utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{option} {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from error
         if needed and not found:

@@ -105,7 +105,7 @@ def test_a_saved_plan_keeps_its_selection(two: Workplace) -> None:
 
 def test_selectors_come_from_files_too(two: Workplace) -> None:
     """One a line, comments left out, both kinds beside the options; no output may overwrite them."""
-    (two.folder / "want").write_text("# today\ncrm-*\n\n", encoding="utf-8")
+    (two.folder / "want").write_text("# today\ncrm-*\n\n", encoding="utf-8-sig")
     (two.folder / "not").write_text("crm-2\n", encoding="utf-8")
     chosen = ("--target-file", "want", "--target", "web", "--exclude-file", "not")
     says(two.run("plan", *chosen), 0, "Only a part: --target=web --target='crm-*' --exclude=crm-2", "2 to dispatch")

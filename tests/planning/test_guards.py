@@ -11,6 +11,7 @@ from reconciler.interaction import Interaction
 from reconciler.planning.guards import Approvals, Limits, Refusal, refusals
 from reconciler.planning.plan import Plan
 from reconciler.planning.planner import plan
+from reconciler.planning.selection import Selection
 from reconciler.state.model import Kind, State
 from tests.known import LIMITS, NOW, POLICY, TARGET, failed, interaction, opened, pending, state
 
@@ -327,3 +328,49 @@ def test_what_may_be_open_is_safe_where_its_declaration_is_put_back(known: State
     assert refusal.hint.startswith("Put its declaration back as it was")
     assert not any(change.releases for change in plan_of([GUARDED, *KEPT], known).changes)
     assert codes(plan_of([GUARDED, *KEPT], known)) == []
+
+
+# -- a part ------------------------------------------------------------------------------------------------------
+
+
+def test_a_part_is_measured_by_the_whole() -> None:
+    """What is left out is not counted, and percentages are of all that is open."""
+    whole = releasing(10, of=20)
+    chosen = [change.address for change in whole.changes][:6]
+    part = whole.only(Selection((), ("A00[6-9]",)), chosen)
+    assert codes(whole) == ["max-release-percent"]
+    assert codes(part) == []
+    assert codes(part, replace(LIMITS, max_releases=5)) == ["max-releases"]
+    assert "6 of 20" in refusals(part, replace(LIMITS, max_release_percent=29), NONE)[0].message
+
+
+@pytest.mark.parametrize(
+    ("root", "outside"),
+    [
+        (".", 1),
+        ("interactions", 2),
+        ("interactions/uk", 3),
+        ("interactions/u", 4),
+        ("interactions/uk/a.yaml", 3),
+        ("interactions/crm.yaml", 3),
+        ("../shared", 3),
+    ],
+)
+def test_a_part_of_the_declarations_is_not_the_whole(root: str, outside: int) -> None:
+    """What is gone, but was declared outside of what is read, stands against the plan, and the override is exact."""
+    sources = ["interactions/uk/a.yaml", "interactions/crm.yaml", "other/b.yaml", "../shared/c.yaml"]
+    open_ = {f"A{n}": opened(interaction(f"A{n}"), source=source) for n, source in enumerate(sources)}
+    made = plan_of([interaction("B")], state(interactions=open_))
+    (refusal,) = refusals(made, LIMITS, NONE, root)
+    assert (refusal.code, refusal.override) == ("outside-path", f"--allow-outside {outside}")
+    assert refusals(made, LIMITS, Approvals(outside=outside), root) == ()
+    assert refusals(made, LIMITS, Approvals(outside=outside - 1), root) == (refusal,)
+
+
+def test_what_is_declared_or_held_is_not_gone() -> None:
+    """Only what is declared no more can be gone, wherever it was declared; what is held stays as it is."""
+    moved = state(interactions={"A": opened(interaction("A"), source="old/a.yaml")})
+    assert refusals(plan_of([interaction("A", route="Night")], moved), LIMITS, NONE, "interactions") == ()
+    unknown = state(pending={"p": pending(interaction("A"), source="old/a.yaml")})
+    held = plan([], unknown, replace(POLICY, hold_unknown=True), NOW, TARGET)
+    assert refusals(held, LIMITS, Approvals(empty=True), "interactions") == ()
