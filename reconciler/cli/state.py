@@ -35,8 +35,10 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     state = _shown_state(workspace)
-    if (selection := choices(options)) or options.failed or options.unknown or options.held:
-        state = state.only(addresses(selection, known((), state)) & _standing(state, options))
+    if selection := choices(options):
+        state = state.only(addresses(selection, known((), state)))
+    if options.failed or options.unknown or options.held:
+        state = state.only(_standing(state, options))
     console.out(listing_json(state) if options.format == "json" else listing_text(state))
 
 
@@ -49,15 +51,11 @@ def _shown_state(workspace: Workspace, declared: Sequence[Interaction] = ()) -> 
 
 
 def _standing(state: State, options: argparse.Namespace) -> set[str]:
-    """Return the addresses of which anything stands as one of the options says; all, without one."""
-    wanted = {standing for standing in ("unknown", "held") if getattr(options, standing)}
-    found = {link.address for link in state.pending.values() if link.standing in wanted}
-    if options.unknown:
-        found |= {failure.address for failure in state.failed.values() if failure.resent}
-    failed = {failure.address for failure in state.failed.values()}
-    if not (wanted or options.failed):
-        return found | failed | state.interactions.keys() | state.chains().keys()
-    return found | failed if options.failed else found
+    """Return the addresses of which a request stands as one of the options says."""
+    pending = {link.address for link in state.pending.values() if getattr(options, link.standing, False)}
+    return pending | {
+        failure.address for failure in state.failed.values() if options.failed or (options.unknown and failure.resent)
+    }
 
 
 def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from unittest import mock
 
@@ -144,6 +145,10 @@ def test_list_is_filtered(opened: Workplace, server: SandboxServer) -> None:
     text = opened.run("state", "list", "--failed").out
     assert text.endswith(f"State serial 4 of {server.base_url}: 0 open, 0 pending, 1 failed.\n")
     says(opened.run("state", "list", "--target", "e"), 64, "this selects: e")
+    state = opened.state
+    next(iter(state["pending"].values()))["held"] = "look it up"
+    opened.state_path.write_text(json.dumps(state), encoding="utf-8")
+    assert (listed("--unknown"), listed("--held"), listed("--held", "--failed")) == ([], ["d"], ["c", "d"])
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
