@@ -32,18 +32,6 @@ class Refused(Exception):
         self.mark, self.code, self.hint = mark, code, hint
 
 
-class Kinds(NamedTuple):
-    """The classes of a parser's events, which mypy can't know."""
-
-    document: Any
-    scalar: Any
-    alias: Any
-    mapping: Any
-    mapping_end: Any
-    sequence: Any
-    sequence_end: Any
-
-
 class _Anchored(NamedTuple):
     value: Any
     text: str | None
@@ -64,29 +52,18 @@ def _is_text(event: Any) -> bool:
 class Builder:
     """Builds the documents of one file; what is wrong without being fatal is collected in `parsed`."""
 
-    __slots__ = (
-        "_aliased",
-        "_anchors",
-        "_document",
-        "_get",
-        "_kinds",
-        "_marks",
-        "_name",
-        "_null",
-        "_texts",
-        "_weights",
-        "parsed",
-    )
+    __slots__ = ("_aliased", "_anchors", "_document", "_events", "_get", "_marks", "_name", "_weights", "parsed")
 
-    def __init__(self, get_event: Callable[[], Any], kinds: Kinds, name: str) -> None:
+    def __init__(self, get_event: Callable[[], Any], events: Any, name: str) -> None:
+        """`events` holds the classes of the parser's events, which both parsers name alike and mypy can't know."""
         self.parsed = Parsed()
         self._get = get_event
-        self._kinds = kinds
+        self._events = events
         self._name = name
 
     def build(self) -> Parsed:
         """Read every event; a fatal problem ends the reading. The parser's own exceptions pass through."""
-        get, start = self._get, self._kinds.document
+        get, start = self._get, self._events.DocumentStartEvent
         try:
             while (event := get()) is not None:
                 if type(event) is start:
@@ -99,28 +76,23 @@ class Builder:
         if start.version == (1, 1):
             hint = "remove the %YAML line, and quote words such as yes and no where they are meant as text"
             self._problem(start.start_mark, "yaml-version", "files are read as YAML 1.2, not 1.1", hint)
-        self._reset()
         event = self._get()
-        value = self._node(event, 0)
-        self.parsed.documents.append(Document(value, event.start_mark, self._marks, self._texts, self._null))
-
-    def _reset(self) -> None:
-        self._marks: dict[int, list[Mark]] = {}
-        self._texts: dict[int, str] = {}
+        document = self._document = Document(None, event.start_mark)
+        self._marks = document.marks
         self._anchors: dict[str, Any] = {}
         self._weights: dict[int, _Weight] = {}
         self._aliased = 0
-        self._null = False
+        document.value = self._node(event, 0)
+        self.parsed.documents.append(document)
 
     def _problem(self, mark: Mark, code: str, message: str, hint: str = "") -> None:
         self.parsed.problems.append(Problem(self._name, mark.line + 1, mark.column + 1, code, message, hint))
 
     def _node(self, event: Any, depth: int) -> Any:
-        kinds = self._kinds
-        kind = type(event)
-        if kind is kinds.scalar:
+        events, kind = self._events, type(event)
+        if kind is events.ScalarEvent:
             return self._scalar(event)
-        if kind is kinds.alias:
+        if kind is events.AliasEvent:
             return self._alias(event, depth)
         if depth >= MAX_DEPTH:
             raise Refused(event.start_mark, "too-deep", f"values nest deeper than {MAX_DEPTH} levels")
@@ -128,13 +100,14 @@ class Builder:
             self._tag(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = _OPEN
-        value = self._mapping(event, depth + 1) if kind is kinds.mapping else self._sequence(event, depth + 1)
+        build = self._mapping if kind is events.MappingStartEvent else self._sequence
+        value: Any = build(event, depth + 1)
         if event.anchor is not None:
             self._anchors[event.anchor] = _Anchored(value, None)
         return value
 
     def _sequence(self, start: Any, depth: int) -> list[Any]:
-        get, end = self._get, self._kinds.sequence_end
+        get, end = self._get, self._events.SequenceEndEvent
         values: list[Any] = []
         marks = self._marks[id(values)] = [start.start_mark]
         while type(event := get()) is not end:
@@ -144,7 +117,7 @@ class Builder:
 
     def _mapping(self, start: Any, depth: int) -> dict[str, Any]:
         # The hot loop: what can only be a string is taken as it is.
-        get, scalar, end = self._get, self._kinds.scalar, self._kinds.mapping_end
+        get, scalar, end = self._get, self._events.ScalarEvent, self._events.MappingEndEvent
         values: dict[Any, Any] = {}
         marks, merge = [start.start_mark], None
         self._marks[id(values)] = marks
@@ -184,16 +157,16 @@ class Builder:
             message = f"a number of {len(text)} characters can't be read"
             self._problem(event.start_mark, "long-number", message, "if it is meant as text, write it in quotes")
             return text, None
-        if value is text or isinstance(value, str):
-            return value, None
+        if value is text:
+            return text, None
         if value is None:
-            self._null = True
-        self._texts[id(event.start_mark)] = text
+            self._document.has_null = True
+        self._document.texts[id(event.start_mark)] = text
         return value, text
 
     def _key(self, event: Any, depth: int) -> Any:
         """Return the key, `_MERGE` for a merge key, or None for one that was reported."""
-        if type(event) is self._kinds.scalar and event.value == "<<" and not event.style and event.tag is None:
+        if type(event) is self._events.ScalarEvent and event.value == "<<" and not event.style and event.tag is None:
             return _MERGE
         before = len(self.parsed.problems)
         key = self._node(event, depth)
@@ -220,7 +193,7 @@ class Builder:
         if depth + weight.height > MAX_DEPTH:
             raise Refused(mark, "too-deep", f"values nest deeper than {MAX_DEPTH} levels through aliases")
         if anchored.text is not None:
-            self._texts[id(mark)] = anchored.text
+            self._document.texts[id(mark)] = anchored.text
         return anchored.value
 
     def _weigh(self, value: Any) -> _Weight:
@@ -236,8 +209,7 @@ class Builder:
         return weight
 
     def _merge(self, values: dict[Any, Any], marks: list[Mark], merged: Any, mark: Mark) -> None:
-        sources = merged if isinstance(merged, list) else [merged]
-        for source in sources:
+        for source in merged if isinstance(merged, list) else [merged]:
             if not isinstance(source, dict):
                 message = f"a merge key takes a mapping or a list of mappings, this is {describe(source)}"
                 self._problem(mark, "merge-key", message)
@@ -250,9 +222,8 @@ class Builder:
 
     def _duplicate(self, key: Any, mark: Mark, values: dict[Any, Any]) -> None:
         if key is _MERGE:
-            self._problem(
-                mark, "duplicate-key", "the key '<<' stands twice in this mapping", "merge a list: <<: [*a, *b]"
-            )
+            hint = "merge a list: <<: [*a, *b]"
+            self._problem(mark, "duplicate-key", "the key '<<' stands twice in this mapping", hint)
             return
         # A key that isn't a plain name may be a value that slipped: it isn't shown, for it may be sensitive.
         name = f"the key '{key}'" if _NAME(key) else "this key"

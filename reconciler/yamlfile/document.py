@@ -38,9 +38,9 @@ class Document:
 
     value: Any
     start: Mark
-    marks: Marks
-    texts: dict[int, str]
-    has_null: bool = True
+    marks: Marks = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+    has_null: bool = False
 
     def mark(self, path: Path, *, key: bool = False) -> Mark:
         """Return where the value at `path` starts, or its key; what isn't there is where its container starts."""

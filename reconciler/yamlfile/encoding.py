@@ -11,6 +11,8 @@ from bisect import bisect
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from reconciler.errors import Problem
+
 _CONTROLS: Final = bytes(code for code in range(0x20) if code not in b"\t\n\r") + b"\x7f"
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NAMES: Final = {"\x00": "NUL", "\x85": "NEL", "\u2028": "LS", "\u2029": "PS", "\ufeff": "a byte order mark"}
@@ -19,22 +21,12 @@ _WIDE: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _SAVE: Final = "save the file as UTF-8 without a byte order mark"
 
 
-class Refusal(NamedTuple):
-    """Why the bytes aren't such text, and where; `line` and `column` count from 1."""
-
-    line: int
-    column: int
-    code: str
-    message: str
-    hint: str = ""
-
-
-def refusal(data: bytes) -> Refusal | None:
-    """Return why `data` may not be parsed, or None."""
+def text_problem(data: bytes, name: str) -> Problem | None:
+    """Return why the bytes of the file `name` aren't such text, or None."""
     plain = len(data.translate(None, _CONTROLS)) == len(data)
     if plain and data.isascii():
         return None
-    return _wide(data) or _invalid(data) or _control(data.decode())
+    return _wide(data, name) or _invalid(data, name) or _control(data.decode(), name)
 
 
 class Lines:
@@ -70,34 +62,32 @@ class TextMark(NamedTuple):
         return self.lines.position(self.offset)[1]
 
 
-def _wide(data: bytes) -> Refusal | None:
+def _wide(data: bytes, name: str) -> Problem | None:
     start = data[:2]
     if data.startswith(_WIDE) or (len(start) > 1 and start.count(0) == 1):
-        return Refusal(1, 1, "encoding", "the file is UTF-16 or UTF-32, not UTF-8", _SAVE)
+        return Problem(name, 1, 1, "encoding", "the file is UTF-16 or UTF-32, not UTF-8", _SAVE)
     if data.startswith(b"\xef\xbb\xbf"):
-        return Refusal(1, 1, "encoding", "the file starts with a byte order mark", _SAVE)
+        return Problem(name, 1, 1, "encoding", "the file starts with a byte order mark", _SAVE)
     return None
 
 
-def _invalid(data: bytes) -> Refusal | None:
+def _invalid(data: bytes, name: str) -> Problem | None:
     try:
         data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
-        return _refusal(before, len(before), "encoding", f"the byte 0x{data[error.start]:02x} is not UTF-8", _SAVE)
+        line, column = Lines(before).position(len(before))
+        message = f"the byte 0x{data[error.start]:02x} is not UTF-8"
+        return Problem(name, line + 1, column + 1, "encoding", message, _SAVE)
     return None
 
 
-def _control(text: str) -> Refusal | None:
+def _control(text: str, name: str) -> Problem | None:
     if not (found := _CONTROL.search(text)):
         return None
+    line, column = Lines(text).position(found.start())
     character = found.group()
-    name = _NAMES.get(character, "the control character")
-    message = f"{name} (U+{ord(character):04X}) may not stand in a file as such"
+    shown = _NAMES.get(character, "the control character")
+    message = f"{shown} (U+{ord(character):04X}) may not stand in a file as such"
     hint = "remove it, or write it as an escape inside double quotes"
-    return _refusal(text, found.start(), "control-character", message, hint)
-
-
-def _refusal(text: str, offset: int, code: str, message: str, hint: str) -> Refusal:
-    line, column = Lines(text).position(offset)
-    return Refusal(line + 1, column + 1, code, message, hint)
+    return Problem(name, line + 1, column + 1, "control-character", message, hint)

@@ -1,4 +1,4 @@
-"""The text of a JSON file to the events that the builder takes, with the place of each.
+"""The text of a JSON file to the events that the builder takes, PyYAML's, with the place of each.
 
 Pure. Strict as RFC 8259 is; strings are decoded by the standard library, whose parser gives no positions. What comes
 twice, nests too deep or is too long to read is the builder's business, as it is for YAML.
@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from json import JSONDecodeError, JSONDecoder
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
-from reconciler.yamlfile.builder import Kinds, Refused
+from reconciler.yamlfile.builder import Refused
 from reconciler.yamlfile.encoding import Lines, TextMark
 
 _decoded: Final = JSONDecoder().raw_decode
-_space: Final = re.compile(r"[ \t\n\r]*").match
+_space: Final = re.compile(r"[ \t\n\r]+").match
 _plain: Final = re.compile(
     r"(?:true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)(?![\w.+-])", re.ASCII
 ).match
+_IMPLICIT: Final = (True, True)
 _HINTS: Final = {
     **dict.fromkeys("]}", "if a comma stands before it, remove that"),
     **dict.fromkeys("#/", "JSON has no comments; a .yaml file may have"),
@@ -27,89 +28,64 @@ _HINTS: Final = {
 }
 
 
-class _Event:
-    __slots__ = ("start_mark", "style", "value")
-    tag = anchor = version = None
+def json_events(text: str, events: Any) -> Iterator[Any]:
+    """Yield the events of the one document, none if there is nothing; raises Refused where it is not JSON.
 
-    def __init__(self, mark: TextMark, value: str = "", style: str | None = None) -> None:
-        self.start_mark, self.value, self.style = mark, value, style
-
-
-class _Document(_Event):
-    __slots__ = ()
-
-
-class _Scalar(_Event):
-    __slots__ = ()
-
-
-class _Mapping(_Event):
-    __slots__ = ()
-
-
-class _Sequence(_Event):
-    __slots__ = ()
-
-
-class _End(_Event):
-    __slots__ = ()
-
-
-KINDS: Final = Kinds(_Document, _Scalar, None, _Mapping, _End, _Sequence, _End)
-
-
-def events(text: str) -> Iterator[_Event]:
-    """Yield the events of the one document, none if there is nothing; raises Refused where it is not JSON."""
-    return _Reader(text).events()
+    `events` holds their classes.
+    """
+    return _Reader(text, events).stream()
 
 
 class _Reader:
-    __slots__ = ("_at", "_lines", "_text")
+    __slots__ = ("_at", "_events", "_lines", "_text")
 
-    def __init__(self, text: str) -> None:
-        self._text, self._at, self._lines = text, 0, Lines(text)
+    def __init__(self, text: str, events: Any) -> None:
+        self._text, self._events, self._at, self._lines = text, events, 0, Lines(text)
 
-    def events(self) -> Iterator[_Event]:
+    def stream(self) -> Iterator[Any]:
         if not self._next():
             return
-        yield _Document(self._mark())
+        yield self._events.DocumentStartEvent(self._mark())
         yield from self._value()
         if self._next():
             self._refuse("something follows the value")
 
     def _next(self) -> str:
         """Skip white space, and return the character there, empty at the end."""
-        self._at = _space(self._text, self._at).end()  # type: ignore[union-attr]  # it matches everywhere
+        if found := _space(self._text, self._at):
+            self._at = found.end()
         return self._text[self._at : self._at + 1]
 
-    def _value(self) -> Iterator[_Event]:
-        start = self._next()
+    def _value(self) -> Iterator[Any]:
+        start, events = self._next(), self._events
         if start == '"':
             yield self._string()
         elif start == "{":
-            yield from self._collection(_Mapping, self._member, "}")
+            yield from self._collection(events.MappingStartEvent, self._member, events.MappingEndEvent, "}")
         elif start == "[":
-            yield from self._collection(_Sequence, self._value, "]")
+            yield from self._collection(events.SequenceStartEvent, self._value, events.SequenceEndEvent, "]")
         elif found := _plain(self._text, self._at):
-            yield _Scalar(self._mark(), found.group())
+            yield events.ScalarEvent(None, None, _IMPLICIT, found.group(), self._mark())
             self._at = found.end()
         else:
             self._refuse("a value is expected")
 
-    def _collection(self, kind: type[_Event], part: Callable[[], Iterator[_Event]], end: str) -> Iterator[_Event]:
-        yield kind(self._mark())
+    def _collection(
+        self, start_event: Any, part: Callable[[], Iterator[Any]], end_event: Any, end: str
+    ) -> Iterator[Any]:
+        yield start_event(None, None, _IMPLICIT, self._mark())
         self._at += 1
         if self._next() != end:
             yield from part()
-            while self._next() == ",":
+            while (found := self._next()) == ",":
                 self._at += 1
                 yield from part()
-            if self._next() != end:
+            if found != end:
                 self._refuse(f"a comma or {end} is expected")
-        yield _End(self._mark())
+        yield end_event(self._mark())
         self._at += 1
 
-    def _member(self) -> Iterator[_Event]:
+    def _member(self) -> Iterator[Any]:
         if self._next() != '"':
             self._refuse("a key in double quotes is expected")
         yield self._string()
@@ -118,7 +94,7 @@ class _Reader:
         self._at += 1
         yield from self._value()
 
-    def _string(self) -> _Event:
+    def _string(self) -> Any:
         mark = self._mark()
         try:
             value, self._at = _decoded(self._text, self._at)
@@ -126,9 +102,9 @@ class _Reader:
             self._refuse_string(error)
         if not value.isascii() and not _is_text(value):
             raise Refused(mark, "surrogate", "half a surrogate pair is no character", "write the character itself")
-        return _Scalar(mark, value, '"')
+        return self._events.ScalarEvent(None, None, _IMPLICIT, value, mark, None, '"')
 
-    def _mark(self) -> TextMark:
+    def _mark(self) -> Any:
         return TextMark(self._lines, self._at)
 
     def _refuse(self, message: str) -> NoReturn:

@@ -51,7 +51,7 @@ def suspicious(data: bytes) -> bool:
     )
 
 
-class Checker:
+class EventChecker:
     """A parser's events, compared with the text: raises Refused or Misread where they aren't what it says."""
 
     __slots__ = ("_directives_may_follow", "_end", "_get", "_text")

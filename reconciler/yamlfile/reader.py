@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from reconciler.errors import Problem
 from reconciler.escape import visible
-from reconciler.yamlfile import jsonevents
-from reconciler.yamlfile.builder import Builder, Kinds, Refused
+from reconciler.yamlfile.builder import Builder, Refused
 from reconciler.yamlfile.document import Mark, Parsed
-from reconciler.yamlfile.encoding import refusal
-from reconciler.yamlfile.misread import Checker, Misread, suspicious
+from reconciler.yamlfile.encoding import text_problem
+from reconciler.yamlfile.misread import EventChecker, Misread, suspicious
 
 JUDGED_BYTES: Final = 256 * 1024
 """The largest file that the pure parser judges: it reads about 100 KB a second, and has to end."""
@@ -41,26 +40,34 @@ _MAX_TABS: Final = 100
 
 def parse(data: bytes, name: str) -> Parsed:
     """Return the documents of a file, with positions, and the problems met in reading it; raises MemoryError only."""
-    if (refused := refusal(data)) is not None:
-        return Parsed(problems=[Problem(name, *refused)])
+    if (problem := text_problem(data, name)) is not None:
+        return Parsed(problems=[problem])
     return _parse_json(data, name) if name.lower().endswith(".json") else _parse_yaml(data, name)
 
 
 def _parse_json(data: bytes, name: str) -> Parsed:
-    stream = jsonevents.events(data.decode())
-    return Builder(lambda: next(stream, None), jsonevents.KINDS, name).build()
+    from yaml import events  # noqa: PLC0415 - as below
+
+    from reconciler.yamlfile.jsonevents import json_events  # noqa: PLC0415
+
+    stream = json_events(data.decode(), events)
+    return Builder(lambda: next(stream, None), events, name).build()
 
 
 def _parse_yaml(data: bytes, name: str) -> Parsed:
+    from yaml import MarkedYAMLError, events  # noqa: PLC0415 - not every command reads declarations
+
     if b"%TAG" in data and data.count(b"%TAG") > _MAX_TAG_DIRECTIVES:  # libyaml compares each with every other
         return Parsed(problems=[Problem(name, 1, 1, "tag", "tags and %TAG lines are not allowed", "remove them")])
     data = _normal(data)
-    if (libyaml := _libyaml()) is not None:
+    if (parser := _libyaml()) is not None:
         for _ in range(_MAX_TABS):
-            builder = _builder(libyaml, data, name)
+            get_event = parser(data).get_event
+            checked = EventChecker(get_event, data.decode()).get_event if suspicious(data) else get_event
+            builder = Builder(checked, events, name)
             try:
                 return builder.build()
-            except (libyaml.error, Misread) as error:
+            except (MarkedYAMLError, Misread) as error:
                 if len(data) > JUDGED_BYTES or error.problem == _OTHER_VERSION:
                     return _unreadable(builder, error, name)
                 data, before = _without_tab(data, error), data
@@ -69,18 +76,14 @@ def _parse_yaml(data: bytes, name: str) -> Parsed:
     return parse_pure(data, name)
 
 
-def _builder(libyaml: _Libyaml, data: bytes, name: str) -> Builder:
-    get_event = libyaml.parser(data).get_event
-    return Builder(Checker(get_event, data.decode()).get_event if suspicious(data) else get_event, libyaml.kinds, name)
-
-
 def parse_pure(data: bytes, name: str) -> Parsed:
-    """Parse through ruamel.yaml's pure parser; the data must have passed `refusal`."""
-    from ruamel.yaml import YAML, events  # noqa: PLC0415 - slow to import, and needed for broken files only
+    """Parse through ruamel.yaml's pure parser; the data must have passed `text_problem`."""
+    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to import, and needed for broken files only
+    from ruamel.yaml import events as pure_events  # noqa: PLC0415
 
-    text, kinds = data.decode(), _kinds(events)
-    stream = _joined(YAML(typ="safe", pure=True).parse(text), events.ScalarEvent)
-    builder = Builder(Checker(lambda: next(stream, None), text).get_event, kinds, name)
+    text = data.decode()
+    stream = _joined(YAML(typ="safe", pure=True).parse(text))
+    builder = Builder(EventChecker(lambda: next(stream, None), text).get_event, pure_events, name)
     try:
         return builder.build()
     except MemoryError:
@@ -113,41 +116,20 @@ def _without_tab(data: bytes, error: Any) -> bytes:
     return b"".join(lines)
 
 
-class _Libyaml(NamedTuple):
-    """PyYAML's binding to libyaml, which mypy can't know."""
-
-    parser: Any
-    error: Any
-    kinds: Kinds
-
-
 @cache
-def _libyaml() -> _Libyaml | None:
-    """Return libyaml, or None if it is missing or too old to read every valid file."""
+def _libyaml() -> Any:
+    """Return the parser class of PyYAML's binding to libyaml, or None if that is too old to read every valid file."""
     try:
-        from yaml import YAMLError, _yaml, events  # noqa: PLC0415 - PyYAML may be built without libyaml
+        from yaml import _yaml  # noqa: PLC0415 - PyYAML may be built without libyaml
     except ImportError:
         return None
-    return _Libyaml(_yaml.CParser, YAMLError, _kinds(events)) if _yaml.get_version() >= _LIBYAML else None
+    return _yaml.CParser if _yaml.get_version() >= _LIBYAML else None
 
 
-def _kinds(events: Any) -> Kinds:
-    """Return the classes of a parser's events, by the names that both parsers share."""
-    return Kinds(
-        events.DocumentStartEvent,
-        events.ScalarEvent,
-        events.AliasEvent,
-        events.MappingStartEvent,
-        events.MappingEndEvent,
-        events.SequenceStartEvent,
-        events.SequenceEndEvent,
-    )
-
-
-def _joined(events: Iterator[Any], scalar: Any) -> Iterator[Any]:
+def _joined(stream: Iterator[Any]) -> Iterator[Any]:
     r"""Yield the events with surrogate pairs (`"\ud83d\ude00"`, as JSON writes an emoji) joined to one character."""
-    for event in events:
-        if type(event) is scalar and not event.value.isascii():
+    for event in stream:
+        if not getattr(event, "value", "").isascii():
             try:
                 event.value = event.value.encode("utf-16", "surrogatepass").decode("utf-16")
             except UnicodeDecodeError:
