@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.cli.console import Console
-from reconciler.cli.workspace import FOLDER, Workspace, new_state, open_workspace
+from reconciler.cli.current_state import new_state
+from reconciler.cli.workspace import FOLDER, Workspace, open_workspace
 from reconciler.config.layers import FILE_NAME
 from reconciler.config.urls import REGIONS
 from reconciler.errors import ExitCode

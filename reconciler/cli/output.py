@@ -1,4 +1,4 @@
-"""A plan in each of its formats, for stdout and for files, and the summary of the job that we run in."""
+"""A plan in each of its formats, for stdout and for files."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
 
 from reconciler.cli.console import Console, settings_folder
-from reconciler.cli.destinations import SUMMARY, write_file
+from reconciler.cli.destinations import write_file
 from reconciler.cli.links import links
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.text import View, plan_text
 
 _NO_VALUES: Mapping[str, Mapping[str, str]] = MappingProxyType({})
-SUMMARY_LIMIT: Final = 1_048_576
-"""GitHub takes so many bytes from a step, or none at all."""
 
 
 def render(
@@ -59,24 +56,3 @@ def write_copies(saved: SavedPlan, options: argparse.Namespace, console: Console
         write_file(folder / options.json_into, _json(saved).encode())
     if options.markdown_into:
         write_file(folder / options.markdown_into, markdown(saved, options, console).encode())
-
-
-def summary_wanted() -> bool:
-    """Whether the job that we run in has a summary."""
-    return bool(os.environ.get(SUMMARY))
-
-
-def append_summary(said: str, console: Console) -> None:
-    """Add to the summary of the job; what can't be added is no reason to fail."""
-    path = Path(os.environ[SUMMARY])
-    data = said.encode() + b"\n"
-    try:
-        # A pipe is not waited for.
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "ab") as file:
-            if file.tell() + len(data) <= SUMMARY_LIMIT:
-                file.write(data)
-            else:
-                console.warn("the job's summary is full; this run is not in it")
-    except OSError as error:
-        console.warn(f"{path}: the job's summary can't be written: {error.strerror}")

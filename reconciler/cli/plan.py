@@ -6,26 +6,18 @@ import argparse
 from pathlib import Path
 
 from reconciler.cli.console import Console
+from reconciler.cli.current_state import state_to_plan
 from reconciler.cli.destinations import check_outputs, write_file
-from reconciler.cli.output import append_summary, markdown, render, summary_wanted, write_copies
+from reconciler.cli.job_summary import summarise_plan
+from reconciler.cli.output import render, write_copies
 from reconciler.cli.review import review
 from reconciler.cli.timings import Timings
-from reconciler.cli.workspace import (
-    Workspace,
-    kept,
-    new_state,
-    no_state_refusal,
-    open_workspace,
-    read_state,
-    start_sandbox_state,
-)
+from reconciler.cli.workspace import kept, open_workspace
 from reconciler.commandline import operands
-from reconciler.errors import ExitCode, StateMissing
+from reconciler.errors import ExitCode
 from reconciler.planning import saved_plan
-from reconciler.planning.guards import Refusal
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.annotations import refusal_annotations
-from reconciler.state.model import State
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
@@ -34,35 +26,19 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     workspace = open_workspace(options, console)
     check_outputs(options, kept(workspace, options))
     timings.ended("settings")
-    state, no_state = _read_state(workspace, options, console)
+    state, no_state = state_to_plan(workspace, options, console)
     timings.ended("read the state")
     reviewed = review(workspace, state, options, console, standing=no_state, ended=timings.ended)
     saved = reviewed.shown
     console.out(render(saved, options, console, reviewed.values))
     console.commands(refusal_annotations(saved.refusals))
     write_copies(saved, options, console)
-    if summary_wanted():
-        append_summary(markdown(saved, options, console), console)
+    summarise_plan(saved, options, console)
     if options.out:
         _save(saved, options, console)
     timings.ended("show and save")
     timings.show()
     return _exit_code(saved) if options.detailed_exitcode else ExitCode.DONE
-
-
-def _read_state(
-    workspace: Workspace, options: argparse.Namespace, console: Console
-) -> tuple[State, tuple[Refusal, ...]]:
-    """Return the state, or an empty one and the guard that would refuse to apply without."""
-    try:
-        return read_state(workspace), ()
-    except StateMissing as missing:
-        if workspace.sandbox:
-            return start_sandbox_state(workspace) if options.out else new_state(), ()
-        if options.out:
-            raise
-        console.warn(str(missing), console.hint(missing))
-        return new_state(), (no_state_refusal(workspace, console.command("apply", "--new-state")),)
 
 
 def _save(saved: SavedPlan, options: argparse.Namespace, console: Console) -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 from reconciler.cli.console import Console
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.output import render, write_copies
-from reconciler.endless import read_bytes
-from reconciler.errors import ExitCode, PlanFileError
-from reconciler.planning import saved_plan
-from reconciler.planning.saved_plan import SavedPlan
+from reconciler.cli.saved import read_plan
+from reconciler.errors import ExitCode
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
@@ -23,12 +21,3 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     console.out(render(saved, options, console))
     write_copies(saved, options, console)
     return ExitCode.DONE
-
-
-def read_plan(path: Path) -> SavedPlan:
-    """Return a saved plan; raises PlanFileError."""
-    try:
-        data = read_bytes(path)
-    except OSError as error:
-        raise PlanFileError(f"{path}: the plan can't be read: {error.strerror}") from error
-    return saved_plan.decode(data, str(path))

@@ -9,7 +9,8 @@ from typing import Final
 
 from reconciler.cli.choice import addresses, asked, choices
 from reconciler.cli.console import Console
-from reconciler.cli.workspace import Workspace, check_target, new_state, open_workspace, read_declarations
+from reconciler.cli.current_state import check_target, new_state
+from reconciler.cli.workspace import Workspace, open_workspace, read_declarations
 from reconciler.commandline import operands
 from reconciler.errors import DeclarationError, ExitCode, ReconcilerError
 from reconciler.interaction import ONCE_PREFIX, Interaction

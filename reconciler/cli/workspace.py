@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from reconciler.cli.choice import files
 from reconciler.cli.console import Console
@@ -16,9 +15,8 @@ from reconciler.config.layers import FILE_NAME, Settings, configure
 from reconciler.config.urls import REGIONS
 from reconciler.declarations import loader
 from reconciler.declarations.loader import Declarations
-from reconciler.errors import ConfigError, TargetMismatch
-from reconciler.planning.guards import Refusal
-from reconciler.state.model import State, Target
+from reconciler.errors import ConfigError
+from reconciler.state.model import Target
 from reconciler.state.stores import local
 from reconciler.state.stores.local import LocalStore
 
@@ -108,43 +106,6 @@ def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = 
         console.problems(declarations.warnings, problems_text(declarations.warnings))
     console.detail(f"{len(declarations.interactions)} interactions declared in {declarations.files} files")
     return declarations
-
-
-def read_state(workspace: Workspace) -> State:
-    """Return the state of this target, with a left-over journal folded in; raises StateMissing."""
-    state = workspace.store.read().state
-    check_target(state, workspace)
-    return state
-
-
-def start_sandbox_state(workspace: Workspace) -> State:
-    """Create the sandbox's state and return it: a plan that is saved must find the same state again."""
-    state = new_state(workspace.target)
-    workspace.sandbox_folder.mkdir(exist_ok=True)
-    with workspace.store.hold("plan") as store:
-        store.create(state)
-    return state
-
-
-def no_state_refusal(workspace: Workspace, override: str) -> Refusal:
-    """Return the guard against going on without a state."""
-    return Refusal("no-state", f"{workspace.shown(workspace.state_path)}: there is no state", override)
-
-
-def new_state(target: Target | None = None) -> State:
-    """Return an empty state of a new lineage, for this target if it is known yet."""
-    return State(lineage=str(uuid4()), target=target)
-
-
-def check_target(state: State, workspace: Workspace) -> None:
-    """Raise TargetMismatch if the state belongs to another API or account."""
-    target = workspace.target
-    if state.target is None or state.target == target or not state.met:
-        return
-    raise TargetMismatch(
-        f"{workspace.state_path}: this state belongs to {named(state.target)}, not to {named(target)}",
-        hint="Use the state of this target (--env NAME gives each environment its own), or correct region or account.",
-    )
 
 
 def named(target: Target) -> str:
