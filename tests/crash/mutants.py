@@ -1,31 +1,42 @@
-# ruff: noqa: SLF001 - a mutant changes what is nobody else's business
 """The product with one protection removed each: what the harness must be able to catch.
 
 A mutant is a patch made in the forked process only; its docstring says what goes wrong. The product has no switch.
+What it changes are public functions, methods and protocols: what behaves otherwise, however it is built.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
-import queue
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from stat import S_ISDIR
-from types import SimpleNamespace
 from typing import Any, Final
 from uuid import uuid4
 
-from reconciler.delivery import answers, client, executor, intent, retry, throttle
-from reconciler.interaction import same_content
-from reconciler.planning import planner, unknown_outcomes
+from reconciler.delivery import answers, executor
+from reconciler.delivery.batch import Invocation, Request
+from reconciler.delivery.executor import Shell, Store
+from reconciler.delivery.intent import Intent, intend
+from reconciler.delivery.retry import Decision, History, decide
+from reconciler.delivery.throttle import Brake
+from reconciler.interaction import Interaction, same_content
 from reconciler.planning.plan import Step
-from reconciler.state import codec, model, transitions
-from reconciler.state.model import Kind, Outcome, Result
-from reconciler.state.stores import folder, journalfile, lock
+from reconciler.planning.unknown_outcomes import Links, settle, tolerant
+from reconciler.state.journal import Record
+from reconciler.state.model import Kind, Outcome, Pending, State
+from reconciler.state.stores import folder
 from reconciler.state.stores.folder import Folder
+from reconciler.state.stores.journalfile import JournalFile
 from reconciler.state.stores.local import Writer
+from reconciler.state.stores.lock import Lock
+from reconciler.state.transitions import Draft
 
 Mutant = Callable[[], None]
+Chain = tuple[Request, ...]
 MUTANTS: Final[dict[str, Mutant]] = {}
 
 
@@ -39,7 +50,53 @@ def _set(owner: object, name: str, value: object) -> None:
     setattr(owner, name, value)
 
 
+def _replace(public: object, other: object) -> None:
+    """Put something in the place of a public function or class, wherever it was imported to."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("reconciler.")]:
+        for name in [name for name, value in vars(module).items() if value is public]:
+            _set(module, name, other)
+
+
 # -- intent and requestids ---------------------------------------------------------------------------------------
+
+
+def _intend_with(change: Callable[[Intent, State, Mapping[str, Interaction]], Intent]) -> None:
+    """Change each intent, made from a state and what is desired."""
+
+    def intended(plan: Any, desired: Mapping[str, Interaction], state: State, *more: Any) -> Intent:
+        return change(intend(plan, desired, state, *more), state, desired)
+
+    _replace(intend, intended)
+
+
+def _link_with(change: Callable[[Pending, Pending | None], Pending]) -> None:
+    """Change each link that is to be sent; the second is what was saved of it before, if it is sent again."""
+
+    def linked(intent: Intent, state: State, _desired: object) -> Intent:
+        sent = {request.requestid for chain in intent.chains for request in chain}
+        links = {
+            requestid: change(link, state.pending.get(requestid)) if requestid in sent else link
+            for requestid, link in intent.state.pending.items()
+        }
+        return replace(intent, state=replace(intent.state, pending=links))
+
+    _intend_with(linked)
+
+
+def _chain_with(change: Callable[[Chain], Sequence[Chain]]) -> None:
+    """Send each chain as other ones."""
+    _intend_with(
+        lambda intent, *_: replace(intent, chains=tuple(part for chain in intent.chains for part in change(chain)))
+    )
+
+
+def _settle_with(change: Callable[[Step], Step | None]) -> None:
+    """Change the steps that settle what is unknown, or leave them out."""
+
+    def settled(*arguments: Any) -> tuple[Step, ...]:
+        return tuple(changed for step in settle(*arguments) if (changed := change(step)) is not None)
+
+    _replace(settle, settled)
 
 
 @mutant
@@ -48,7 +105,7 @@ def intent_not_saved() -> None:
     real = Writer.save
     begun: list[bool] = []
 
-    def save(self: Writer, new: model.State) -> None:
+    def save(self: Writer, new: State) -> None:
         if begun or not new.pending:
             real(self, new)
         else:
@@ -60,14 +117,29 @@ def intent_not_saved() -> None:
 @mutant
 def random_requestids() -> None:
     """Draw requestids, instead of deriving them from the state that a run starts from."""
-    _set(intent._Origin, "derive", lambda *_: str(uuid4()))
+
+    def drawn(intent: Intent, state: State, _desired: object) -> Intent:
+        new = {
+            request.requestid: str(uuid4())
+            for chain in intent.chains
+            for request in chain
+            if request.requestid not in state.pending
+        }
+        pending = {new.get(requestid, requestid): link for requestid, link in intent.state.pending.items()}
+        chains = tuple(
+            tuple(request._replace(requestid=new.get(request.requestid, request.requestid)) for request in chain)
+            for chain in intent.chains
+        )
+        return Intent(replace(intent.state, pending=pending), chains)
+
+    _intend_with(drawn)
 
 
 @mutant
 def new_requestids_on_resend() -> None:
     """Send again, after an unknown outcome, under a new requestid."""
 
-    def change(step: Step) -> Step | None:
+    def change(step: Step) -> Step:
         renewed = step.resend and step.kind in {Kind.DISPATCH, Kind.RELEASE}
         return step._replace(requestid=None, resend=False) if renewed else step
 
@@ -91,8 +163,7 @@ def files_not_fsynced() -> None:
         if S_ISDIR(os.fstat(descriptor).st_mode):
             os.fsync(descriptor)
 
-    for module in (folder, journalfile):
-        _set(module, "sync", sync)
+    _replace(folder.sync, sync)
 
 
 @mutant
@@ -104,66 +175,79 @@ def folder_not_fsynced() -> None:
 @mutant
 def journal_removed_first() -> None:
     """Remove the journal before the state that holds its outcomes is saved."""
-    real = Writer.save
+    save = Writer.save
+    journals: list[JournalFile] = []
 
-    def save(self: Writer, new: model.State) -> None:
-        self._journal.remove()
-        real(self, new)
+    class Known(JournalFile):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            journals.append(self)
 
-    _set(Writer, "save", save)
+    def remove_and_save(self: Writer, new: State) -> None:
+        journals[-1].remove()
+        save(self, new)
+
+    _replace(JournalFile, Known)
+    _set(Writer, "save", remove_and_save)
 
 
 @mutant
 def state_written_in_place() -> None:
     """Overwrite the state where it stands, instead of replacing it by a whole new file."""
+    rename = Folder.rename
 
-    def save(self: Writer, new: model.State) -> None:
-        with self._folder.open(self.path.name, os.O_RDWR | os.O_TRUNC) as state:
-            folder.write_all(state, b"".join(codec.encode(new)), 0)
+    def overwrite(self: Folder, name: str, other: str) -> None:
+        if not self.found(other) or other.endswith(".backup"):
+            rename(self, name, other)
+            return
+        with self.open(other, os.O_RDWR | os.O_TRUNC) as state:
+            folder.write_all(state, self.read(name), 0)
             folder.sync(state)
-        self._journal.remove()
-        self._state, self._look = new, self._folder.look(self.path.name)
+        self.remove(name)
 
-    _set(Writer, "save", save)
+    _set(Folder, "rename", overwrite)
+    # A second name would be rewritten with the first, and is refused before that.
+    _set(Folder, "copy", lambda self, name, copy: self.write(copy, [self.read(name)]))
 
 
 # -- outcomes ----------------------------------------------------------------------------------------------------
 
 
+def _decide_with(taken: type | tuple[type, ...], **forgotten: bool) -> None:
+    """Decide about answers of some types with a history that lacks something."""
+
+    def decided(answer: answers.Answer, invocation: Invocation, history: History, *more: Any) -> Decision:
+        known = replace(history, **forgotten) if isinstance(answer, taken) else history
+        return decide(answer, invocation, known, *more)
+
+    _replace(decide, decided)
+
+
+_NOT_SETTLED: Final = (answers.Rejected, answers.Unknown, answers.NotProcessed)
+
+
 @mutant
 def refusal_settles() -> None:
     """Take a 400 after an unknown outcome as a definite failure."""
-    real = retry._refused
-
-    def refused(reason: str, invocation: Any, history: retry.History) -> retry.Decision:
-        return real(reason, invocation, replace(history, unknown=False))
-
-    _set(retry, "_refused", refused)
+    _decide_with(answers.Refused, unknown=False)
 
 
 @mutant
 def unknown_marked_unsent() -> None:
     """Mark as unsent what can't be settled, though an earlier try may have been processed."""
-    real = retry._unsent
-    _set(retry, "_unsent", lambda invocation, history: real(invocation, replace(history, unknown=False)))
+    _decide_with(_NOT_SETTLED, unknown=False)
 
 
 @mutant
 def half_taken_as_unsent() -> None:
     """Mark a half as unsent that can't be settled, though the body it was in may have been processed."""
-    real = retry._unsent
-    _set(retry, "_unsent", lambda invocation, history: real(invocation, replace(history, halved=False)))
+    _decide_with(_NOT_SETTLED, halved=False)
 
 
 @mutant
 def refused_half_is_definite() -> None:
     """Take a request that is refused alone, after a larger body with it was, as certainly not processed."""
-    real = retry._refused
-
-    def refused(reason: str, invocation: Any, history: retry.History) -> retry.Decision:
-        return real(reason, invocation, replace(history, halved=False))
-
-    _set(retry, "_refused", refused)
+    _decide_with(answers.Refused, halved=False)
 
 
 @mutant
@@ -178,50 +262,27 @@ def gateway_s_answer_is_a_rejection() -> None:
             case answer:
                 return answer
 
-    _set(client, "read_answer", read_answer)
+    _replace(real, read_answer)
 
 
 @mutant
 def unsent_not_cleared() -> None:
     """Leave the mark `unsent` in the intent of the run that does send it."""
-
-    def change(link: model.Pending, known: model.Pending | None) -> model.Pending:
-        return link._replace(unsent=known.unsent if known else False)
-
-    _link_with(change)
+    _link_with(lambda link, known: link._replace(unsent=known.unsent if known else False))
 
 
 @mutant
 def failure_of_resend_is_definite() -> None:
     """Take a resend that is answered as failed as if its first copy had failed."""
-    real = transitions.Draft.settle
+    real = Draft.settle
 
-    def settle(self: Any, outcome: Outcome, at: str) -> None:
+    def settle(self: Draft, outcome: Outcome, at: str) -> None:
         real(self, outcome._replace(resent=False), at)
 
-    _set(transitions.Draft, "settle", settle)
+    _set(Draft, "settle", settle)
 
 
 # -- burn and chains ---------------------------------------------------------------------------------------------
-
-
-def _settle_with(change: Callable[[Step], Step | None]) -> None:
-    real = unknown_outcomes._settling
-
-    def settling(*arguments: Any) -> Iterator[Step]:
-        return (changed for step in real(*arguments) if (changed := change(step)) is not None)
-
-    _set(unknown_outcomes, "_settling", settling)
-
-
-def _link_with(change: Callable[[model.Pending, model.Pending | None], model.Pending]) -> None:
-    real = intent._link
-
-    def link(*arguments: Any) -> model.Pending:
-        known = next((one for one in arguments if isinstance(one, model.Pending)), None)
-        return change(real(*arguments), known)
-
-    _set(intent, "_link", link)
 
 
 @mutant
@@ -239,14 +300,27 @@ def no_release_after_burn() -> None:
 @mutant
 def release_after_burn_tried_once() -> None:
     """Take one failure of a release of what may be open as a sign that nothing is."""
-    real = unknown_outcomes.tolerant
-    _set(unknown_outcomes, "tolerant", lambda provider, digest, _attempts: real(provider, digest, 1))
+    _replace(tolerant, lambda provider, digest, _attempts: tolerant(provider, digest, 1))
 
 
 @mutant
 def needless_tries_stay() -> None:
     """Leave the further tries of a release in the state when one has succeeded."""
-    _set(transitions.Draft, "_further_tries", lambda *_: [])
+
+    class Keeps(Draft):
+        def __init__(self, state: State) -> None:
+            super().__init__(state)
+            self._tries = {rid: link for rid, link in state.pending.items() if link.kind is Kind.TOLERANT}
+
+        def settle(self, outcome: Outcome, at: str) -> None:
+            super().settle(outcome, at)
+            self._tries.pop(outcome.requestid, None)
+
+        def done(self) -> State:
+            done = super().done()
+            return replace(done, pending={**done.pending, **self._tries})
+
+    _replace(Draft, Keeps)
 
 
 @mutant
@@ -258,56 +332,48 @@ def chain_order_reversed() -> None:
 @mutant
 def chain_sent_at_once() -> None:
     """Send links without waiting for the outcome of the one before them."""
-
-    def heads(self: Any, *, dispatches: bool) -> Any:  # noqa: ARG001
-        return [request for chain in self._chains for request in chain]
-
-    def advance(self: Any, _requests: Any) -> None:
-        self._chains = ()
-
-    _set(executor._Courier, "_heads", heads)
-    _set(executor._Courier, "_advance", advance)
+    _chain_with(lambda chain: [(request,) for request in chain])
 
 
 @mutant
 def outcome_journaled_late() -> None:
     """Send the next link before the outcome of the one before it is in the journal."""
-    real, mark_unsent = Writer.append, executor._Courier._mark_unsent
-    waiting: list[tuple[Writer, Any]] = []
 
-    def end(self: Any) -> None:
-        for store, record in waiting:
-            real(store, record)
-        mark_unsent(self)
+    class Late:
+        def __init__(self, store: Store) -> None:
+            self._store = store
+            self._waiting: list[Record] = []
+            self.prepare = store.prepare
 
-    _set(Writer, "append", lambda store, record: waiting.append((store, record)))
-    _set(executor._Courier, "_mark_unsent", end)
+        def append(self, records: Sequence[Record]) -> None:
+            self._waiting += records
+
+        def save(self, state: State) -> None:
+            for record in self._waiting:
+                self._store.append([record])
+            self._waiting.clear()
+            self._store.save(state)
+
+    _apply_with(lambda shell: replace(shell, store=Late(shell.store)))
 
 
 @mutant
 def chain_goes_on_after_failed_release() -> None:
     """Send the dispatch of a replace though its release failed."""
-    real = executor._Courier._advance
-
-    def advance(self: Any, requests: Any) -> None:
-        self.results = dict.fromkeys(self.results, Result.SUCCEEDED)
-        real(self, requests)
-
-    _set(executor._Courier, "_advance", advance)
+    _chain_with(lambda chain: [chain[:-1], chain[-1:]] if chain[0].kind is Kind.RELEASE and chain[1:] else [chain])
 
 
 @mutant
 def burnt_requestid_dispatches() -> None:
     """Let a requestid that is being burnt carry its dispatch again, once that is declared again."""
-    real = unknown_outcomes.settle
 
-    def settle(links: unknown_outcomes.Links, wanted: Any, release_attempts: int) -> tuple[Step, ...]:
+    def settled(links: Links, wanted: Interaction | None, release_attempts: int) -> tuple[Step, ...]:
         for requestid, link in links:
             if link.kind is Kind.BURN and wanted and same_content(link.digest, wanted):
                 return (Step(Kind.DISPATCH, link.provider, link.digest, requestid, resend=True),)
-        return real(links, wanted, release_attempts)
+        return settle(links, wanted, release_attempts)
 
-    _set(planner, "settle", settle)
+    _replace(settle, settled)
 
 
 @mutant
@@ -319,47 +385,68 @@ def tolerant_release_stored_as_release() -> None:
 @mutant
 def release_without_its_provider() -> None:
     """Send a release with the declared provider, not with that of its dispatch."""
-    real = intent._request
 
-    def request(change: Any, step: Step, desired: Any, *more: Any) -> Any:
-        if step.kind is Kind.RELEASE:
-            wanted = desired.get(change.address)
-            step = step._replace(provider=wanted.provider if wanted else None)
-        return real(change, step, desired, *more)
+    def change(intent: Intent, _state: object, desired: Mapping[str, Interaction]) -> Intent:
+        def declared(request: Request) -> Request:
+            wanted = desired.get(request.address)
+            return request._replace(provider=wanted.provider if wanted else None)
 
-    _set(intent, "_request", request)
+        return replace(
+            intent,
+            chains=tuple(
+                tuple(declared(request) if request.kind is Kind.RELEASE else request for request in chain)
+                for chain in intent.chains
+            ),
+        )
+
+    _intend_with(change)
 
 
 # -- one run and its end -----------------------------------------------------------------------------------------
 
 
+def _apply_with(change: Callable[[Shell], Shell]) -> None:
+    """Carry out a plan in another outside world."""
+    real = executor.apply
+    _replace(real, lambda intent, options, shell: real(intent, options, change(shell)))
+
+
 @mutant
 def no_lock() -> None:
     """Take the lock without asking whether somebody has it, nor what they did meanwhile."""
-    _set(lock, "_acquire", lambda *_: None)
+    _set(fcntl, "flock", lambda *_: None)
     others_not_noticed()
 
 
 @mutant
 def others_not_noticed() -> None:
     """Write without asking whether the lock and the files are still as they were left."""
-    _set(Writer, "_require_unchanged", lambda _: None)
+    _replace(folder.look, lambda _: (0, 0, 0, 0))
+    for held in (Lock, JournalFile):
+        _set(held, "stands", property(lambda _: True))
 
 
 @mutant
 def calls_in_flight_abandoned() -> None:
     """Stop at an interrupt without waiting for the answers of calls in flight."""
-    queues: list[queue.SimpleQueue[Any]] = []
-    real = throttle.Brake.interrupt
 
-    def make() -> queue.SimpleQueue[Any]:
-        queues.append(queue.SimpleQueue())
-        return queues[-1]
+    @dataclass(frozen=True)
+    class Impatient:
+        sender: executor.Sender
+        brake: Brake
 
-    def interrupt(self: throttle.Brake) -> None:
-        real(self)
-        if queues:
-            queues[-1].put(executor._Delivered(()))  # of what is awaited, that nothing came of it
+        def invoke(self, invocation: Invocation) -> answers.Answer:
+            first: SimpleQueue[answers.Answer] = SimpleQueue()
 
-    _set(throttle.Brake, "interrupt", interrupt)
-    _set(executor, "queue", SimpleNamespace(SimpleQueue=make, Empty=queue.Empty))
+            def answer() -> None:
+                first.put(self.sender.invoke(invocation))
+
+            def give_up() -> None:
+                self.brake.pulled.wait()
+                first.put(answers.Unknown("nothing came of it"))
+
+            for target in (answer, give_up):
+                threading.Thread(target=target, daemon=True).start()
+            return first.get()
+
+    _apply_with(lambda shell: replace(shell, sender=Impatient(shell.sender, shell.brake)))
