@@ -34,7 +34,7 @@ from reconciler.planning.plan import Plan
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.annotations import refusal_annotations
 from reconciler.render.report import report_text
-from reconciler.render.words import count
+from reconciler.render.words import count, left_out
 from reconciler.state.stores.local import Writer
 from reconciler.times import stamp
 
@@ -107,7 +107,7 @@ def _carry_out(intent: Intent, plan: Plan, store: Writer, workspace: Workspace, 
         outcome = apply(intent, _options(workspace), shell)
         part = frozenset(change.address for change in plan.changes) if plan.selection else None
         hold_unknown = workspace.settings.keys.policy.hold_unknown
-        report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part)
+        report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
         console.out("\n" + report_text(report, console.command))
         summarise_report(report, workspace.settings.environment, console)
     return report.exit_code

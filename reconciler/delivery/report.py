@@ -29,7 +29,7 @@ class Report:
 
     `gave_up`: something could not be sent at all, for another reason than an interruption. `holds` is what the plan
     held; `hold_unknown`: so will the next one hold whatever is unknown. `part`: the addresses that it was about, where
-    it was not about all.
+    it was not about all, and `left_out` the words for how much that leaves out.
     """
 
     state: State
@@ -41,6 +41,7 @@ class Report:
     holds: tuple[Change, ...] = ()
     hold_unknown: bool = False
     part: frozenset[str] | None = None
+    left_out: str = ""
 
     @property
     def _pending(self) -> dict[str, Pending]:

@@ -92,6 +92,12 @@ def _more(number: int, command: CommandLine) -> Iterator[str]:
 
 
 def _closing(report: Report) -> str:
+    state = report.state
+    return f"Applied: {counts(report)}{report.left_out}. State serial {state.serial}, {len(state.interactions)} open."
+
+
+def counts(report: Report) -> str:
+    """Return how many requests ended how."""
     done = report.succeeded
     parts = [
         f"{done[Kind.DISPATCH]} dispatched",
@@ -104,4 +110,4 @@ def _closing(report: Report) -> str:
         parts.append(f"{len(report.held)} held")
     if report.unsent:
         parts.append(f"{len(report.unsent)} not sent")
-    return f"Applied: {', '.join(parts)}. State serial {report.state.serial}, {len(report.state.interactions)} open."
+    return ", ".join(parts)

@@ -72,7 +72,7 @@ def as_declared(plan: Plan) -> str:
 
 
 def left_out(plan: Plan) -> str:
-    """Return how much the selection leaves out, to follow other counts; nothing where there is none."""
+    """Return how much the selection leaves out, to follow other counts; nothing where everything is selected."""
     options = [option for option, given in _selected(plan) if given]
     return f"; {count(plan.left_out, 'change')} left out by {' and '.join(options)}" if options else ""
 

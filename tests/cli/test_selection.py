@@ -80,8 +80,12 @@ def test_what_is_unknown_and_not_selected_is_left_for_later(two: Workplace, serv
     assert two.run(*APPLY).code == 7
     pending = two.state["pending"]
     two.declare(CRM.replace("crm-1, provider: P, route: Day", "crm-1, provider: P, route: Night"))
-    ran = two.run(*APPLY, "--target", "crm-1")
-    says(ran, 0, "2 changes left out by --target", "1 dispatched, 1 released, 0 failed.")
+    ran = two.run(*APPLY, "--target", "crm-1", env={"GITHUB_STEP_SUMMARY": str(two.folder / "summary.md")})
+    left_out = "; 2 changes left out by --target"
+    says(ran, 0, f"unchanged{left_out}.", f"1 dispatched, 1 released, 0 failed{left_out}.")
+    assert f"**1 dispatched, 1 released, 0 failed**{left_out};" in (two.folder / "summary.md").read_text(
+        encoding="utf-8"
+    )
     assert "Unknown" not in ran.out
     assert two.state["pending"] == pending
     server.faults.clear()

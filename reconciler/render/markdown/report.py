@@ -14,8 +14,9 @@ from reconciler.planning.plan import Change
 from reconciler.render.fit import Item, Section, fit
 from reconciler.render.markdown.gfm import code, prose, size
 from reconciler.render.markdown.plan import LIMIT, NOT_ALL, SMALLEST, titled
+from reconciler.render.report import counts
 from reconciler.render.words import count, times
-from reconciler.state.model import Failed, Kind, Pending
+from reconciler.state.model import Failed, Pending
 
 _VERDICTS = {
     ExitCode.DONE: "done",
@@ -57,16 +58,8 @@ def _document(top: list[str], sections: Iterable[Section], limit: int, not_all: 
 
 
 def _counts(report: Report) -> str:
-    done = report.succeeded
-    parts = [
-        f"{done[Kind.DISPATCH]} dispatched",
-        f"{done[Kind.RELEASE] + done[Kind.TOLERANT]} released",
-        f"{len(report.failed)} failed",
-        *([f"{len(report.unknown)} unknown"] if report.unknown else []),
-        *([f"{len(report.held)} held"] if report.held else []),
-        *([f"{len(report.unsent)} not sent"] if report.unsent else []),
-    ]
-    return f"**{', '.join(parts)}**; state serial {report.state.serial}, {len(report.state.interactions)} open."
+    state = report.state
+    return f"**{counts(report)}**{report.left_out}; state serial {state.serial}, {len(state.interactions)} open."
 
 
 def _sections(report: Report, command: CommandLine) -> Iterator[Section]:
