@@ -104,11 +104,11 @@ def _run(arguments: Sequence[str], console: Console) -> int:
         return ExitCode.DONE
     console.configure(options)
     listen(signal.SIGINT, signal.SIGTERM)
-    if options.module == "sandbox":
+    if options.command == "sandbox":
         gc.enable()  # it serves for days
     _occupy_standard_streams()
     # Each command's module is imported only when it runs: plan needs no HTTP, --version needs nothing.
-    command = import_module(f"reconciler.cli.{options.module}")
+    command = import_module(f"reconciler.cli.{options.command}")
     return int(command.run(options, console))
 
 

@@ -24,6 +24,7 @@ exit codes:
 """
 
 
+_ADDRESS: Final[dict[str, Any]] = {"type": readable, "metavar": "ADDRESS", "help": "an externalid, or once:NAME"}
 _REPEATED: Final = {
     "-C": "directory",
     "--config": "config",
@@ -66,7 +67,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options, unknown = top.parse_known_args(arguments)
     if unknown:
         getattr(options, "parser", top).unknown(unknown[0])
-    if not getattr(options, "module", None):
+    if not options.command:
         raise UsageError("which command?", hint="What there is", command=("--help",))
     return options
 
@@ -95,7 +96,7 @@ def parser(first: str = "") -> _Parser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser, dest="command")
     adders = {add.__name__: add for add in (_init, _validate, _plan, _show, _apply, _state, _schema, _sandbox)}
     for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
@@ -121,7 +122,7 @@ def _global_options(*, top: bool) -> argparse.ArgumentParser:
     return options
 
 
-def _command(commands: Any, name: str, module: str, summary: str, more: str = "") -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, summary: str, more: str = "") -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
@@ -130,7 +131,7 @@ def _command(commands: Any, name: str, module: str, summary: str, more: str = ""
         parents=[_global_options(top=False)],
         allow_abbrev=False,
     )
-    parser.set_defaults(module=module, command=name, parser=parser)
+    parser.set_defaults(parser=parser)
     return parser
 
 
@@ -139,7 +140,6 @@ def _init(commands: Any) -> None:
 
     parser = _command(
         commands,
-        "init",
         "init",
         "make a folder ready: a state, a configuration, an example",
         """
@@ -152,13 +152,13 @@ def _init(commands: Any) -> None:
 
 
 def _validate(commands: Any) -> None:
-    parser = _command(commands, "validate", "validate", "check the declarations; needs no state, target or credentials")
+    parser = _command(commands, "validate", "check the declarations; needs no state, target or credentials")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     _show_sensitive(parser)
 
 
 def _plan(commands: Any) -> None:
-    parser = _command(commands, "plan", "plan", "show what an apply would do; sends and writes nothing")
+    parser = _command(commands, "plan", "show what an apply would do; sends and writes nothing")
     _plan_formats(parser)
     parser.add_argument(
         "--detailed-exitcode",
@@ -173,7 +173,7 @@ def _plan(commands: Any) -> None:
 
 
 def _show(commands: Any) -> None:
-    parser = _command(commands, "show", "show", "show a saved plan")
+    parser = _command(commands, "show", "show a saved plan")
     parser.add_argument("plan", metavar="PLAN", help="a file that `plan --out` wrote")
     _plan_formats(parser)
 
@@ -187,7 +187,6 @@ def _plan_formats(parser: argparse.ArgumentParser) -> None:
 def _apply(commands: Any) -> None:
     parser = _command(
         commands,
-        "apply",
         "apply",
         "dispatch and release what the plan says, and record what became of it",
         """
@@ -239,24 +238,25 @@ def _show_sensitive(parser: argparse.ArgumentParser) -> None:
 
 
 def _state(commands: Any) -> None:
-    parser = _command(commands, "state", "state", "look at the state, or mend it")
-    below = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser, dest="subcommand")
-    below.required = True
-    listing = _command(below, "list", "state", "list what is open, pending and failed")
+    parser = _command(commands, "state", "look at the state, or mend it")
+    below = parser.add_subparsers(
+        title="commands", metavar="COMMAND", parser_class=_Parser, dest="subcommand", required=True
+    )
+    listing = _command(below, "list", "list what is open, pending and failed")
     listing.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     _selection(listing)
     for standing, of in (("failed", "a failed request"), ("unknown", "an unknown outcome"), ("held", "a held request")):
         listing.add_argument(f"--{standing}", action="store_true", help=f"only interactions with {of}")
-    story = _command(below, "show", "state", "tell an interaction's story")
-    story.add_argument("address", type=readable, metavar="ADDRESS", help="an externalid, or once:NAME")
+    story = _command(below, "show", "tell an interaction's story")
+    story.add_argument("address", **_ADDRESS)
     story.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
-    remove = _command(below, "rm", "state", "forget an interaction; nothing is sent, it stays open")
-    remove.add_argument("addresses", type=readable, metavar="ADDRESS", nargs="+", help="an externalid, or once:NAME")
-    move = _command(below, "mv", "state", "rename a once, so that it is not dispatched again")
+    remove = _command(below, "rm", "forget an interaction; nothing is sent, it stays open")
+    remove.add_argument("addresses", **_ADDRESS, nargs="+")
+    move = _command(below, "mv", "rename a once, so that it is not dispatched again")
     move.add_argument("source", type=readable, metavar="FROM", help="once:OLD")
     move.add_argument("destination", type=readable, metavar="TO", help="once:NEW")
-    resolve = _command(below, "resolve", "state", "say what became of a request that only a person can look up")
-    resolve.add_argument("addresses", type=readable, metavar="ADDRESS", nargs="*", help="an externalid, or once:NAME")
+    resolve = _command(below, "resolve", "say what became of a request that only a person can look up")
+    resolve.add_argument("addresses", **_ADDRESS, nargs="*")
     resolve.add_argument(
         "--as", dest="applied", choices=["applied", "not-applied"], required=True, help="what happened"
     )
@@ -264,25 +264,20 @@ def _state(commands: Any) -> None:
     adopt = _command(
         below,
         "adopt",
-        "state",
         "take what is declared as open already; nothing is sent",
         """
         For a first roll-out onto what is open already, and for a state that was lost. What is adopted is taken to be
         open exactly as it is declared, with its provider. Refused where the state knows otherwise.
         """,
     )
-    adopt.add_argument("addresses", type=readable, metavar="ADDRESS", nargs="*", help="an externalid, or once:NAME")
+    adopt.add_argument("addresses", **_ADDRESS, nargs="*")
     adopt.add_argument("--all-declared", action="store_true", help="all that is declared")
     _selection(adopt)
-    lineage = _command(below, "new-lineage", "state", "make this state one of its own, after an old one was put back")
-    writing = {"rm": remove, "mv": move, "resolve": resolve, "adopt": adopt, "new-lineage": lineage}
-    for name, command in writing.items():
-        if name != "new-lineage":
-            command.add_argument("--dry-run", action="store_true", help="say what it would do; write nothing")
+    lineage = _command(below, "new-lineage", "make this state one of its own, after an old one was put back")
+    for command in (remove, move, resolve, adopt):
+        command.add_argument("--dry-run", action="store_true", help="say what it would do; write nothing")
+    for command in (remove, move, resolve, adopt, lineage):
         _lock_timeout(command)
-        command.set_defaults(subcommand=name)
-    listing.set_defaults(subcommand="list")
-    story.set_defaults(subcommand="show")
 
 
 def _schema(commands: Any) -> None:
@@ -290,7 +285,6 @@ def _schema(commands: Any) -> None:
 
     parser = _command(
         commands,
-        "schema",
         "schema",
         "print the JSON Schema of a format; without a name, say which there are",
         """
@@ -304,7 +298,6 @@ def _schema(commands: Any) -> None:
 def _sandbox(commands: Any) -> None:
     parser = _command(
         commands,
-        "sandbox",
         "sandbox",
         "serve the sandbox on this machine, until Ctrl-C",
         """
