@@ -40,13 +40,13 @@ def walk(root: Path, base: Path) -> tuple[list[Source], list[Problem]]:
         found = os.stat(root)  # noqa: PTH116 - the walk below is by os.scandir throughout
     except OSError as error:
         return [], [_missing_root(name, error)]
-    problems: list[Problem] = []
-    if stat.S_ISREG(found.st_mode):
-        return list(_named(Source(os.fspath(root), name), problems)), problems
-    if not stat.S_ISDIR(found.st_mode):
-        return [], [_not_a_file(name, found.st_mode)]
-    prefix = "" if name == "." else f"{name}/"
-    return list(_folder(os.fspath(root), prefix, ((found.st_dev, found.st_ino),), problems)), problems
+    if stat.S_ISDIR(found.st_mode):
+        prefix = "" if name == "." else f"{name}/"
+        walked = list(_folder(os.fspath(root), prefix, ((found.st_dev, found.st_ino),)))
+    else:
+        walked = [_file(os.fspath(root), name, found.st_mode)]
+    sources = [each for each in walked if isinstance(each, Source)]
+    return sources, [each for each in walked if isinstance(each, Problem)]
 
 
 def read(source: Source) -> bytes | Problem:
@@ -80,13 +80,13 @@ def _contents(handle: int, name: str) -> bytes | Problem:
     return b"".join(chunks) if size <= MAX_BYTES else _too_big(name)
 
 
-def _folder(path: str, prefix: str, above: tuple[_Identity, ...], problems: list[Problem]) -> Iterator[Source]:
+def _folder(path: str, prefix: str, above: tuple[_Identity, ...]) -> Iterator[Source | Problem]:
     """Yield the files of one folder and those below it; `above` identifies it and the folders it lies in."""
     try:
         with os.scandir(path) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        problems.append(_unreadable(prefix.rstrip("/") or ".", error))
+        yield _unreadable(prefix.rstrip("/") or ".", error)
         return
     for entry in entries:
         name = entry.name
@@ -95,50 +95,45 @@ def _folder(path: str, prefix: str, above: tuple[_Identity, ...], problems: list
         declares = name.lower().endswith(_SUFFIXES)
         try:
             if declares and entry.is_file(follow_symlinks=False):
-                yield from _named(Source(entry.path, prefix + name), problems)
+                yield _named(entry.path, prefix + name)
             elif declares or entry.is_symlink() or entry.is_dir():
-                yield from _other(entry, prefix, above, problems, declares=declares)
+                yield from _other(entry, prefix, above, declares=declares)
         except OSError as error:
-            problems.append(_unreadable(prefix + name, error))
+            yield _unreadable(prefix + name, error)
 
 
 def _other(
-    entry: os.DirEntry[str], prefix: str, above: tuple[_Identity, ...], problems: list[Problem], *, declares: bool
-) -> Iterator[Source]:
+    entry: os.DirEntry[str], prefix: str, above: tuple[_Identity, ...], *, declares: bool
+) -> Iterator[Source | Problem]:
     """Yield what a link, a folder, or something else with the suffix of a declaration file leads to."""
     name = prefix + entry.name
     try:
         found = os.stat(entry.path)  # noqa: PTH116 - follows links, unlike the entry's own
     except OSError as error:
-        problems.append(_broken_link(name, error) if entry.is_symlink() else _unreadable(name, error))
-        return
-    if not stat.S_ISDIR(found.st_mode):
-        if declares:
-            yield from _named(Source(entry.path, name), problems) if stat.S_ISREG(found.st_mode) else ()
-            if not stat.S_ISREG(found.st_mode):
-                problems.append(_not_a_file(name, found.st_mode))
+        yield _broken_link(name, error) if entry.is_symlink() else _unreadable(name, error)
         return
     identity = (found.st_dev, found.st_ino)
     if declares:
-        problems.append(_not_a_file(name, found.st_mode))
+        yield _file(entry.path, name, found.st_mode)
+    elif not stat.S_ISDIR(found.st_mode):
+        return
     elif identity in above:
         message = "the link leads back to a folder that it lies in"
-        problems.append(_problem(name, "symlink", message, "remove the link"))
+        yield _problem(name, "symlink", message, "remove the link")
     else:
-        yield from _folder(entry.path, f"{name}/", (*above, identity), problems)
+        yield from _folder(entry.path, f"{name}/", (*above, identity))
 
 
-def _named(source: Source, problems: list[Problem]) -> Iterator[Source]:
-    """Yield the file with its name as UTF-8, which is what a name is made of here, whatever the locale says."""
-    if source.name.isascii():
-        yield source
-        return
+def _file(path: str, name: str, mode: int) -> Source | Problem:
+    return _named(path, name) if stat.S_ISREG(mode) else _not_a_file(name, mode)
+
+
+def _named(path: str, name: str) -> Source | Problem:
+    """Return the file with its name as UTF-8, which is what a name is made of here, whatever the locale says."""
     try:
-        name = os.fsencode(source.name).decode()
+        return Source(path, name if name.isascii() else os.fsencode(name).decode())
     except UnicodeDecodeError:
-        problems.append(_problem(source.name, "file-name", "the name is not UTF-8", "rename the file, or its folder"))
-    else:
-        yield Source(source.path, name)
+        return _problem(name, "file-name", "the name is not UTF-8", "rename the file, or its folder")
 
 
 def _problem(name: str, code: str, message: str, hint: str = "") -> Problem:
@@ -153,11 +148,8 @@ def _missing_root(name: str, error: OSError) -> Problem:
 
 
 def _broken_link(name: str, error: OSError) -> Problem:
-    message = (
-        "the link leads nowhere"
-        if isinstance(error, FileNotFoundError)
-        else f"the link can't be followed: {_reason(error)}"
-    )
+    gone = isinstance(error, FileNotFoundError)
+    message = "the link leads nowhere" if gone else f"the link can't be followed: {_reason(error)}"
     return _problem(name, "symlink", message, "remove the link, or let it lead to a file or folder")
 
 
@@ -168,8 +160,7 @@ def _not_a_file(name: str, mode: int) -> Problem:
 
 
 def _too_big(name: str) -> Problem:
-    message = f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB"
-    return _problem(name, "file-size", message, "split it")
+    return _problem(name, "file-size", f"the file is larger than {MAX_BYTES // 1024 // 1024} MiB", "split it")
 
 
 def _unreadable(name: str, error: OSError) -> Problem:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.declarations.discovery import Source, read, walk
-from reconciler.declarations.found import Found
 from reconciler.declarations.parallel import cores, spread
+from reconciler.declarations.result import ValidationResult
 from reconciler.declarations.rules import Rules
 from reconciler.errors import DeclarationError, Problem
 from reconciler.interaction import Interaction
@@ -38,32 +38,32 @@ def load(root: Path, rules: Rules, *, base: Path) -> Declarations:
 
     sources, problems = walk(root, base)
     processes = cores() if len(sources) >= SPREAD_FILES else 1
-    found = Found()
+    found = ValidationResult()
     with spread(sources, lambda part: _read_files(part, rules), processes) as parts:
         for part in parts:
             found.add(part)
-    problems = sorted({*problems, *found.problems, *found.claimed_twice()})
+    problems = sorted({*problems, *found.problems, *found.duplicates()})
     if any(not problem.warning for problem in problems):
         raise DeclarationError(tuple(problems))
     interactions = sorted(found.interactions, key=attrgetter("address"))
     return Declarations(tuple(interactions), tuple(problems), len(sources))
 
 
-def _read_files(sources: Sequence[Source], rules: Rules) -> Found:
-    found = Found()
+def _read_files(sources: Sequence[Source], rules: Rules) -> ValidationResult:
+    found = ValidationResult()
     for source in sources:
         found.add(_read_file(source, rules))
     return found
 
 
-def _read_file(source: Source, rules: Rules) -> Found:
+def _read_file(source: Source, rules: Rules) -> ValidationResult:
     from reconciler.declarations.validation import validate  # noqa: PLC0415 - pydantic takes long to import; reading a config needs none
 
     data = read(source)
     if isinstance(data, Problem):
-        return Found(problems=[data])
+        return ValidationResult(problems=[data])
     parsed = parse(data, source.name)
-    found = Found(problems=parsed.problems)
+    found = ValidationResult(problems=parsed.problems)
     spots = {(problem.line, problem.column) for problem in parsed.problems}
     for document in parsed.documents:
         checked = validate(document, source.name, rules)

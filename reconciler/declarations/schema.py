@@ -191,7 +191,7 @@ SENT: Final = tuple(name for name in InteractionDefaults.__annotations__ if name
 ADAPTER: Final = TypeAdapter(DeclarationDocument)
 
 
-def complaints(value: object) -> list[tuple[str, tuple[str | int, ...]]]:
+def shape_errors(value: object) -> list[tuple[str, tuple[str | int, ...]]]:
     """Return pydantic's error types and where they are in the document's value; none if its shape is right."""
     try:
         ADAPTER.validator.validate_python(value)

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import orjson
 
-from reconciler.declarations.found import Found
 from reconciler.declarations.linkeddata import check_linkeddata
 from reconciler.declarations.messages import problem_at, suggestion, translated, where
+from reconciler.declarations.result import ValidationResult
 from reconciler.declarations.rules import Rules
-from reconciler.declarations.schema import ON_CHANGE, PREVENT_RELEASE, SENT, WHOLE, complaints
+from reconciler.declarations.schema import ON_CHANGE, PREVENT_RELEASE, SENT, WHOLE, shape_errors
 from reconciler.errors import Problem
 from reconciler.interaction import (
     ONCE_PREFIX,
@@ -29,24 +29,21 @@ from reconciler.interaction import (
 from reconciler.yamlfile.document import Document, Path
 from reconciler.yamlfile.scalars import describe
 
-_NONE: Final[frozenset[Path]] = frozenset()
 _ENVELOPE: Final = len('{"requests":[,"requestid":""]}') + 36
 _PROVIDER: Final = len('"provider":,')
 
 
-def validate(document: Document, name: str, rules: Rules) -> Found:
+def validate(document: Document, name: str, rules: Rules) -> ValidationResult:
     """Check one document of the file `name`; its problems are in no particular order, and may repeat."""
     if document.value is None:
-        return Found()
+        return ValidationResult()
     if not isinstance(document.value, dict):
-        return Found(problems=[_not_a_mapping(document, name)])
-    found = complaints(document.value)
-    if not found:
-        checker = _Checker(document, name, rules, _NONE)
-    else:
-        broken = frozenset(path[:end] for _, path in found for end in range(1, len(path) + 1))
-        checker = _Checker(document, name, rules, broken)
-        checker.checked.problems += translated(document, name, rules.sensitive, found)
+        return ValidationResult(problems=[_not_a_mapping(document, name)])
+    errors = shape_errors(document.value)
+    broken = frozenset(path[:end] for _, path in errors for end in range(1, len(path) + 1))
+    checker = _Checker(document, name, rules, broken)
+    if errors:
+        checker.checked.problems += translated(document, name, rules.sensitive, errors)
     checker.run()
     return checker.checked
 
@@ -77,7 +74,7 @@ class _Checker:
 
     def __init__(self, document: Document, name: str, rules: Rules, broken: frozenset[Path]) -> None:
         """`broken` are the paths to what has the wrong shape, and to all that holds it."""
-        self.checked = Found()
+        self.checked = ValidationResult()
         self._broken, self._errors = broken, 0
         self._document, self._name, self._rules = document, name, rules
         self._sound = not broken or (("defaults",) not in broken and ("provider",) not in broken)
@@ -117,7 +114,7 @@ class _Checker:
             return
         right = self._sound and path not in self._broken and self._errors == before
         if not (right and self._declare(item, whole, path, address, place)):
-            self.checked.claims.append((address, place))
+            self.checked.invalid_identities.append((address, place))
 
     def _declare(self, item: dict[str, Any], whole: dict[str, Any], path: Path, address: str, place: Place) -> bool:
         """Add the interaction, unless it is too large to be sent even alone; whether it was."""

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.declarations.found import Found
 from reconciler.declarations.linkeddata import scheme
+from reconciler.declarations.result import ValidationResult
 from reconciler.declarations.rules import Rules
 from reconciler.declarations.validation import merge, validate
 from reconciler.errors import Problem
@@ -27,7 +27,7 @@ JSON = st.recursive(
 SECRET = "+447700900123"
 
 
-def check(text: str, rules: Rules | None = None) -> Found:
+def check(text: str, rules: Rules | None = None) -> ValidationResult:
     """Validate one document."""
     parsed = parse(text.encode(), "x.yaml")
     assert parsed.problems == []
@@ -264,4 +264,4 @@ def test_a_masked_hint_shows_how_the_value_starts() -> None:
 def test_identities_of_broken_interactions_are_still_claimed() -> None:
     """An interaction with another problem keeps its identity, so that a duplicate of it is found in the same run."""
     checked = check("interactions: [{externalid: A, route: 1}, {once: B}]\n")
-    assert [address for address, _ in checked.claims] == ["A", "once:B"]
+    assert [address for address, _ in checked.invalid_identities] == ["A", "once:B"]

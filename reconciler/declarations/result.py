@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from reconciler.errors import Problem
 from reconciler.escape import visible
@@ -14,26 +15,26 @@ from reconciler.interaction import Interaction, Place
 
 
 @dataclass(slots=True)
-class Found:
-    """What is declared, in no particular order. `claims` are the identities of interactions that have problems."""
+class ValidationResult:
+    """What is declared, in no particular order. `invalid_identities` are those of interactions that have problems."""
 
     interactions: list[Interaction] = field(default_factory=list)
-    claims: list[tuple[str, Place]] = field(default_factory=list)
+    invalid_identities: list[tuple[str, Place]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
-    def add(self, other: Found) -> None:
+    def add(self, other: ValidationResult) -> None:
         """Take over what was found elsewhere."""
         self.interactions += other.interactions
-        self.claims += other.claims
+        self.invalid_identities += other.invalid_identities
         self.problems += other.problems
 
-    def claimed_twice(self) -> Iterator[Problem]:
+    def duplicates(self) -> Iterator[Problem]:
         """Yield a problem for each identity that was declared before."""
-        claims = [*((each.address, each.place) for each in self.interactions), *self.claims]
-        if len({address for address, _ in claims}) == len(claims):
+        identities = [*((each.address, each.place) for each in self.interactions), *self.invalid_identities]
+        if len({address for address, _ in identities}) == len(identities):
             return
         places: dict[str, Place] = {}
-        for address, place in sorted(claims, key=lambda claim: claim[1]):
+        for address, place in sorted(identities, key=itemgetter(1)):
             first = places.setdefault(address, place)
             if first is not place:
                 message = f"'{visible(address)}' is declared twice, first at {first.file}:{first.line}:{first.column}"
