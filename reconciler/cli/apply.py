@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler.cli.choice import files
-from reconciler.cli.console import Console, ProgressLine
+from reconciler.cli.console import Console
 from reconciler.cli.current_state import prepare_folder, state_to_apply
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.job_summary import summarise_plan, summarise_report
 from reconciler.cli.output import text
+from reconciler.cli.progress import ProgressLine
 from reconciler.cli.review import review
 from reconciler.cli.saved import read_plan, require_same_place, require_same_plan
 from reconciler.cli.signals import interruptible, listen
@@ -143,13 +144,13 @@ class SystemClock:
     """The machine's time."""
 
     def now(self) -> datetime:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         return time.monotonic()
 
     def wait(self, seconds: float, until: threading.Event) -> None:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         until.wait(seconds)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import errno
 import os
 import re
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from typing import Final, TextIO
 
 from reconciler.cli.arguments import in_force
@@ -19,11 +18,9 @@ from reconciler.commandline import CommandLine
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.escape import readable, visible
 
-_BAR: Final = 30
 _PLAIN: Final = {"·": "|", "→": "->", "…": "...", "•": "*"}
 """For an encoding that lacks what we draw with."""
 _READER_GONE: Final = frozenset({errno.EPIPE, errno.EIO, errno.EBADF})
-_REDRAW: Final = 0.1
 
 
 class Console:
@@ -184,7 +181,8 @@ def _write(stream: TextIO | None, text: str) -> OSError | None:
     if stream is None:
         return None
     try:
-        stream.write(_writable(stream, text))
+        encoding = stream.encoding or "utf-8"
+        stream.write(text.encode(encoding, "spelled").decode(encoding))
         stream.flush()
     except OSError as error:
         return error
@@ -195,23 +193,16 @@ def _write(stream: TextIO | None, text: str) -> OSError | None:
     return None
 
 
-def _writable(stream: TextIO, text: str) -> str:
-    """Return the text, with escapes for what the stream's encoding lacks: a plan must not get lost over an arrow."""
-    encoding = stream.encoding or "utf-8"
-    lacking = [character for character in set(text) if not (character.isascii() or _encodes(encoding, character))]
-    return text.translate({ord(character): _spelled(character) for character in lacking}) if lacking else text
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for characters that an encoding lacks: a plan must not get lost over an arrow."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    spelled = (_PLAIN.get(each) or each.encode("ascii", "backslashreplace").decode("ascii") for each in lacking)
+    return "".join(spelled), error.end
 
 
-def _encodes(encoding: str, character: str) -> bool:
-    try:
-        character.encode(encoding)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _spelled(character: str) -> str:
-    return _PLAIN.get(character) or character.encode("ascii", "backslashreplace").decode("ascii")
+codecs.register_error("spelled", _spelled)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -228,73 +219,3 @@ def _width(environ: Mapping[str, str], terminal: TextIO | None) -> int:
         return max(40, os.get_terminal_size(terminal.fileno()).columns) if terminal else 80
     except (OSError, ValueError):
         return 80
-
-
-class ProgressLine:
-    """How far an apply is: a bar on a terminal, else a line for each tenth of the way."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._lock = Lock()
-        self._total = self._done = self._failed = self._tenth = 0
-        self._drawn = 0.0
-        self._waiting = self._again = ""
-
-    def started(self, requests: int) -> None:
-        """See apply.Progress."""
-        self._total = requests
-        self._draw(final=False)
-
-    def settled(self, succeeded: int, failed: int) -> None:
-        """See apply.Progress."""
-        with self._lock:
-            self._done += succeeded + failed
-            self._failed += failed
-            self._waiting = ""
-            self._draw(final=self._done >= self._total)
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """See apply.Progress."""
-        with self._lock:
-            self._waiting, self._again = reason, f"; trying again in {seconds:.1f} s"
-            if self._bar:
-                self._draw(final=True)
-            else:
-                self._console.note(self._waiting + self._again)
-
-    def finished(self) -> None:
-        """See apply.Progress."""
-        if self._bar:
-            self._console.raw_error("\r\x1b[K")
-
-    @property
-    def _bar(self) -> bool:
-        return self._console.error_terminal and not self._console.json_log
-
-    def _draw(self, *, final: bool) -> None:
-        if not self._bar:
-            self._line()
-        elif final or time.monotonic() - self._drawn >= _REDRAW:
-            self._drawn = time.monotonic()
-            self._console.raw_error(f"\r{self._bar_text(self._console.width - 1)}\x1b[K")
-
-    def _bar_text(self, room: int) -> str:
-        if not self._waiting:
-            filled = _BAR * self._done // max(1, self._total)
-            return f"[{'=' * filled}{' ' * (_BAR - filled)}] {self._said()}"[:room]
-        # How long matters more than the whole reason, which the report repeats.
-        lead, reason = f"{self._done}/{self._total} · ", visible(self._waiting)
-        left = room - len(lead) - len(reason) - len(self._again)
-        if left < 0:
-            reason = reason[: max(0, len(reason) + left - 1)] + "…"
-        return f"{lead}{reason}{self._again}"[:room]
-
-    def _line(self) -> None:
-        tenth = 10 * self._done // max(1, self._total)
-        if tenth > self._tenth:
-            self._tenth = tenth
-            self._console.note(self._said())
-
-    def _said(self) -> str:
-        failed = f", {self._failed} failed" if self._failed else ""
-        return f"{self._done}/{self._total} requests answered{failed}"

@@ -20,7 +20,8 @@ from typing import Final
 import httpx
 
 from reconciler.cli.apply import SystemClock
-from reconciler.cli.console import Console, ProgressLine
+from reconciler.cli.console import Console
+from reconciler.cli.progress import ProgressLine
 from reconciler.delivery.batch import pack
 from reconciler.delivery.client import ACCEPT, Client
 from reconciler.delivery.executor import Shell, apply
