@@ -84,26 +84,30 @@ def _explained(path: Path) -> Iterator[None]:
 def _acquire(descriptor: int, path: Path, timeout: float, say: Callable[[str], None]) -> None:
     deadline = time.monotonic() + timeout
     said = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in {errno.EAGAIN, errno.EACCES, errno.EINTR}:
-                raise StateError(
-                    f"{path}: this file system has no locks: {error.strerror}",
-                    hint="Keep the state on a local disk: without a lock two runs could double everything.",
-                ) from error
-            if time.monotonic() >= deadline:
-                raise StateLocked(
-                    f"the state is locked by {_named(descriptor)}",
-                    hint="Wait until it is done, or use --lock-timeout SECONDS to wait for it here.",
-                ) from error
-            if not said:
-                say(f"Waiting up to {timeout:g} s for the lock of {_named(descriptor)}.")
-                said = True
-            time.sleep(_POLL)
-        else:
-            return
+    while not _taken(descriptor, path):
+        if time.monotonic() >= deadline:
+            raise StateLocked(
+                f"the state is locked by {_named(descriptor)}",
+                hint="Wait until it is done, or use --lock-timeout SECONDS to wait for it here.",
+            )
+        if not said:
+            say(f"Waiting up to {timeout:g} s for the lock of {_named(descriptor)}.")
+            said = True
+        time.sleep(_POLL)
+
+
+def _taken(descriptor: int, path: Path) -> bool:
+    """Whether the lock is ours now; raises StateError where there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in {errno.EAGAIN, errno.EACCES, errno.EINTR}:
+            return False
+        raise StateError(
+            f"{path}: this file system has no locks: {error.strerror}",
+            hint="Keep the state on a local disk: without a lock two runs could double everything.",
+        ) from error
+    return True
 
 
 def _write_owner(descriptor: int, command: str, warn: Callable[[str], None]) -> None:
