@@ -109,7 +109,7 @@ def test_what_is_printed_is_as_documented() -> None:
     """Plans, problems, lists and stories have the keys and types that their schemas say, and no others."""
     plan = everything()
     refused = refusals(plan, LIMITS, Approvals())
-    check("plan", plan_json(plan, refused, [WARNING, ERROR]))
+    check("plan", plan_json(SavedPlan(plan, Approvals(), refused, (WARNING, ERROR), "prod")))
     check("saved-plan", encode_plan(SavedPlan(plan, Approvals(), refused, (WARNING,), "prod")))
     check("validate", problems_json([WARNING, ERROR]))
     check("state-list", listing_json(EVERYTHING))
@@ -122,7 +122,7 @@ def test_what_is_printed_is_as_documented() -> None:
 def test_plans_are_as_documented(values: list[str]) -> None:
     """So they are whatever is declared."""
     saved = plans.hostile(values)
-    check("plan", plan_json(saved.plan, saved.refusals, saved.warnings))
+    check("plan", plan_json(saved))
     check("saved-plan", encode_plan(saved))
 
 

@@ -8,17 +8,18 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.cli.choice import files
 from reconciler.cli.console import Console
 from reconciler.cli.current_state import prepare_folder, state_to_apply
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.job_summary import summarise_plan, summarise_report
-from reconciler.cli.output import text
+from reconciler.cli.output import view
 from reconciler.cli.progress import ProgressLine
 from reconciler.cli.review import review
 from reconciler.cli.saved import read_plan, require_same_place, require_same_plan
@@ -34,10 +35,15 @@ from reconciler.errors import ExitCode, GuardRefusal, ReconcilerError, UsageErro
 from reconciler.planning.plan import Plan
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.annotations import refusal_annotations
+from reconciler.render.outline import outline
 from reconciler.render.report import report_text
+from reconciler.render.text import closing_text, header, plan_text
 from reconciler.render.words import count, left_out
 from reconciler.state.stores.local import Writer
 from reconciler.times import stamp
+
+if TYPE_CHECKING:
+    from reconciler.delivery.tokens import Credentials
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
@@ -82,7 +88,7 @@ def _run_locked(
     found, no_state = state_to_apply(workspace, store, options, console)
     reviewed = review(workspace, found.state, options, console, standing=no_state, stored=saved)
     shown, plan, refused = reviewed.shown, reviewed.plan, reviewed.shown.refusals
-    console.out(text(shown, console, reviewed.values))
+    console.out(plan_text(shown, view(options, console, reviewed.values)))
     console.commands(refusal_annotations(refused))
     if saved:
         require_same_plan(saved.plan, plan, options.plan, workspace.settings.environment, console)
@@ -93,17 +99,32 @@ def _run_locked(
     if not plan.writes and not found.left_over and state is found.state:
         summarise_plan(shown, options, console)
         return ExitCode.UNKNOWN if plan.held else ExitCode.DONE
-    if plan.changed and not (saved or _approved(options, console)):
+    # Looked for before the question: whoever has answered it expects that it is done.
+    login = _login(workspace) if plan.sends else None
+    if plan.changed and not (saved or _approved(shown, options, console)):
         raise ReconcilerError("declined; nothing was sent.")
     store.back_up(state)
     intent = intend(plan, reviewed.desired, state, stamp(reviewed.at), workspace.target)
-    return _carry_out(intent, plan, store, workspace, console)
+    return _carry_out(intent, plan, store, workspace, console, _sender(workspace, login))
 
 
-def _carry_out(intent: Intent, plan: Plan, store: Writer, workspace: Workspace, console: Console) -> ExitCode:
+def _login(workspace: Workspace) -> Credentials:
+    from reconciler.cli.connection import credentials  # noqa: PLC0415  # HTTP only where something is sent
+
+    return credentials(workspace)
+
+
+def _carry_out(  # noqa: PLR0913, PLR0917  # each is independent
+    intent: Intent,
+    plan: Plan,
+    store: Writer,
+    workspace: Workspace,
+    console: Console,
+    sending: AbstractContextManager[Sender],
+) -> ExitCode:
     brake = Brake()
     console.sent = plan.sends
-    with _sender(workspace, needed=plan.sends) as sender, interruptible(brake, console):
+    with sending as sender, interruptible(brake, console):
         shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
         outcome = apply(intent, _options(workspace), shell)
         part = frozenset(change.address for change in plan.changes) if plan.selection else None
@@ -114,8 +135,14 @@ def _carry_out(intent: Intent, plan: Plan, store: Writer, workspace: Workspace, 
     return report.exit_code
 
 
-def _approved(options: argparse.Namespace, console: Console) -> bool:
-    return options.auto_approve or console.ask("Apply this? Only `yes` is taken: ") == "yes"
+def _approved(shown: SavedPlan, options: argparse.Namespace, console: Console) -> bool:
+    """Ask, with the target right above the question; and with what it comes to, where that went elsewhere."""
+    if options.auto_approve:
+        return True
+    made, seen = outline(shown), view(options, console)
+    above = [header(made, seen)] if console.terminal else [header(made, seen), closing_text(made, seen)]
+    console.raw_error("\n" + "\n\n".join(above) + "\n")
+    return console.ask("Apply this? Only `yes` is taken: ") == "yes"
 
 
 def _options(workspace: Workspace) -> Options:
@@ -124,14 +151,14 @@ def _options(workspace: Workspace) -> Options:
 
 
 @contextmanager
-def _sender(workspace: Workspace, *, needed: bool) -> Iterator[Sender]:
+def _sender(workspace: Workspace, login: Credentials | None) -> Iterator[Sender]:
     """Give a client of the API, or of a sandbox started for this run; none at all where nothing is sent."""
-    if not needed:
+    if login is None:
         yield _Nobody()
         return
     from reconciler.cli.connection import connect  # noqa: PLC0415  # HTTP only where something is sent
 
-    with connect(workspace) as client:
+    with connect(workspace, login) as client:
         yield client
 
 

@@ -182,6 +182,13 @@ def _plan_formats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["text", "json", "markdown"], default="text", help="default: text")
     parser.add_argument("--json-into", metavar="FILE", help="write it as JSON into FILE, besides showing it")
     parser.add_argument("--markdown-into", metavar="FILE", help="write it as Markdown into FILE, for a comment")
+    _detail(parser)
+
+
+def _detail(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--concise", action="store_true", help="as text: only counts, and a line for each group")
+    group.add_argument("--full", action="store_true", help="as text: every change, however many there are")
 
 
 def _apply(commands: Any) -> None:
@@ -197,6 +204,7 @@ def _apply(commands: Any) -> None:
     parser.add_argument("plan", metavar="PLAN", nargs="?", help="apply exactly this saved plan; exit 3 if it is stale")
     parser.add_argument("--auto-approve", action="store_true", help="do not ask; needed where there is no terminal")
     parser.add_argument("--new-state", action="store_true", help="start with an empty state where there is none")
+    _detail(parser)
     _lock_timeout(parser)
     _selection(parser)
     _approvals(parser)

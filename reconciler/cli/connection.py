@@ -13,23 +13,30 @@ from reconciler.errors import ConfigError
 
 
 @contextmanager
-def connect(workspace: Workspace) -> Iterator[Client]:
-    """Give a client for this run; raises ConfigError where credentials or addresses are missing."""
+def connect(workspace: Workspace, login: Credentials) -> Iterator[Client]:
+    """Give a client for this run."""
     settings = workspace.settings
     if workspace.sandbox:
-        with _sandbox(workspace) as client:
+        with _sandbox(workspace, login) as client:
             yield client
         return
-    credentials = _credentials(workspace)
-    if isinstance(credentials, ClientCredentials) and settings.token_url is None:
-        raise ConfigError("base_url is set, but not token_url", hint="Set both, or region, which sets both.")
     with Client(
         str(settings.base_url),
         settings.token_url,
-        credentials,
+        login,
         timeout=settings.keys.timeout,
     ) as client:
         yield client
+
+
+def credentials(workspace: Workspace) -> Credentials:
+    """Return what this run signs in with; raises ConfigError where that, or where to sign in, is missing."""
+    if workspace.sandbox:
+        return ClientCredentials("sandbox", "sandbox")
+    found = _credentials(workspace)
+    if isinstance(found, ClientCredentials) and workspace.settings.token_url is None:
+        raise ConfigError("base_url is set, but not token_url", hint="Set both, or region, which sets both.")
+    return found
 
 
 def _credentials(workspace: Workspace) -> Credentials:
@@ -50,7 +57,7 @@ def _credentials(workspace: Workspace) -> Credentials:
 
 
 @contextmanager
-def _sandbox(workspace: Workspace) -> Iterator[Client]:
+def _sandbox(workspace: Workspace, login: Credentials) -> Iterator[Client]:
     from reconciler.sandbox.faults import Faults  # noqa: PLC0415  # only where it is asked for
     from reconciler.sandbox.server import SandboxServer  # noqa: PLC0415
     from reconciler.sandbox.service import Service  # noqa: PLC0415
@@ -63,7 +70,7 @@ def _sandbox(workspace: Workspace) -> Iterator[Client]:
         Client(
             server.base_url,
             server.token_url,
-            ClientCredentials("sandbox", "sandbox"),
+            login,
             timeout=settings.keys.timeout,
         ) as client,
     ):

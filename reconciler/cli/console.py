@@ -32,7 +32,8 @@ class Console:
         self._stderr: TextIO | None = sys.stderr
         self.terminal = _is_terminal(self._stdout)
         self.error_terminal = _is_terminal(self._stderr)
-        self.colour = self.terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        wanted = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+        self.colour, self._error_colour = self.terminal and wanted, self.error_terminal and wanted
         self.width = _width(environ, self._stdout if self.terminal else None)
         self.json_log = False
         self.verbose = False
@@ -50,6 +51,7 @@ class Console:
     def configure(self, options: argparse.Namespace) -> None:
         """Take over what the command line says about output."""
         self.colour = self.colour and not options.no_color
+        self._error_colour = self._error_colour and not options.no_color
         self.json_log = options.log_format == "json"
         self.verbose = options.verbose
         self.command = CommandLine(in_force(options))
@@ -121,9 +123,10 @@ class Console:
         if self.json_log:
             self._log_json(level, message, hint)
             return
-        lead = {"error": "Error: ", "warning": "Warning: "}.get(level, "")
-        lines = [*(lead + message).split("\n"), *(["  " + hint] if hint else [])]
-        self.raw_error("\n".join(visible(line) for line in lines) + "\n")
+        lead, code = {"error": ("Error:", "1;31"), "warning": ("Warning:", "33")}.get(level, ("", ""))
+        painted = f"\x1b[{code}m{lead}\x1b[0m" if self._error_colour else lead
+        lines = [*message.split("\n"), *(["  " + hint] if hint else [])]
+        self.raw_error((f"{painted} " if lead else "") + "\n".join(visible(line) for line in lines) + "\n")
 
     def _log_json(self, level: str, message: str, hint: str) -> None:
         import json  # noqa: PLC0415  # only where asked for

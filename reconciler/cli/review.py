@@ -67,7 +67,8 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     plan = _chosen(plan, declarations, state, options, stored)
     approved = _approvals(options, stored.approvals if stored else Approvals())
     refused = (*standing, *no_path, *refusals(plan, keys.limits, approved, "." if no_path else _root(workspace)))
-    shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment)
+    place = _named_within(workspace, workspace.state_path)
+    shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment, place)
     ended("compare")
     reveal = options.show_sensitive and console.terminal
     return Review(shown, state, declarations, at, _revealed(plan, declarations) if reveal else {})
@@ -86,7 +87,11 @@ def _chosen(
 
 def _root(workspace: Workspace) -> str:
     """Return where the declarations were read from, named as their files are."""
-    name = os.path.relpath(workspace.settings.interactions, workspace.settings.folder)
+    return _named_within(workspace, workspace.settings.interactions)
+
+
+def _named_within(workspace: Workspace, path: Path) -> str:
+    name = os.path.relpath(path, workspace.settings.folder)
     return os.fsencode(Path(name).as_posix()).decode(errors="replace")
 
 

@@ -57,13 +57,15 @@ class Approvals:
 class Refusal:
     """A guard that stands against the plan.
 
-    `code` is stable; `override` is the exact flag, `hint` the way on without.
+    `code` is stable; `override` is the exact flag, `hint` the way on without; `names` are what of the message was
+    declared, in the order in which it stands there.
     """
 
     code: RefusalCode
     message: str
     override: str = ""
     hint: str = ""
+    names: tuple[str, ...] = ()
 
 
 def refusals(plan: Plan, limits: Limits, approvals: Approvals, root: str = ".") -> tuple[Refusal, ...]:
@@ -150,6 +152,7 @@ def _prevented(plan: Plan) -> list[Refusal]:
             "prevent-release",
             f"{change.address} would be released, but its lifecycle says prevent_release ({change.place})",
             hint=_IN_DOUBT if change.reason in _DOUBTS else _OPEN,
+            names=(change.address, "prevent_release", change.place),
         )
         for change in plan.changes
         if change.releases and _is_prevented(change)

@@ -52,9 +52,21 @@ class TargetJson(TypedDict):
     account: str | None
 
 
+class ApprovalsJson(TypedDict):
+    """What was approved of what a guard refuses; null where nothing was."""
+
+    releases: int | None
+    dispatches: int | None
+    empty: bool
+    """That nothing at all is declared."""
+    outside: int | None
+
+
 class PlannedStateJson(TypedDict):
     """The state that a plan was made from."""
 
+    location: str | None
+    """Where it is kept; null where a plan doesn't tell."""
     lineage: str
     serial: int
     open: int
@@ -114,6 +126,8 @@ class ChangeJson(TypedDict):
     """1 for a first attempt."""
     last_failure: str | None
     """The API's word on the last failed attempt."""
+    renamed: str | None
+    """The other address, where a release and a dispatch are equal but for the externalid."""
     follows: list[str]
     """The failed or pending requestids that it comes after."""
     before: SideJson | None
@@ -140,6 +154,7 @@ class PlanJson(TypedDict):
     """What `plan --format json` and `show --format json` print. Digests and sensitive values stay out."""
 
     format_version: Version
+    environment: str | None
     target: TargetJson | None
     """null where there is none."""
     state: PlannedStateJson
@@ -150,6 +165,7 @@ class PlanJson(TypedDict):
     the selection leaves out."""
     changes: list[ChangeJson]
     """Sorted by address."""
+    approvals: ApprovalsJson
     refusals: list[RefusalJson]
     warnings: list[ProblemJson]
 

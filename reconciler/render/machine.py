@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from reconciler.errors import Problem
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Refusal
-from reconciler.planning.plan import Action, Change, Plan, Side, Step
+from reconciler.planning.plan import Action, Change, Side, Step
+from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import (
     FORMAT_VERSION,
     ChangeJson,
@@ -28,21 +29,34 @@ from reconciler.render.formats import (
 from reconciler.state.model import Target
 
 
-def plan_json(plan: Plan, refusals: Sequence[Refusal], warnings: Sequence[Problem] = ()) -> str:
+def plan_json(saved: SavedPlan) -> str:
     """Return the plan as an indented ASCII JSON document, newline included."""
+    plan, approved = saved.plan, saved.approvals
     counts = plan.counts()
     summary: dict[Counted, int] = {action: counts.get(action, 0) for action in Action}
     summary |= {"unchanged": plan.unchanged, "declared": plan.declared, "left_out": plan.left_out}
     targets, excludes = plan.selection.targets, plan.selection.excludes
     document: PlanJson = {
         "format_version": FORMAT_VERSION,
+        "environment": saved.environment,
         "target": target_object(plan.target),
-        "state": {"lineage": plan.lineage, "serial": plan.serial, "open": plan.open},
+        "state": {
+            "location": saved.state or None,
+            "lineage": plan.lineage,
+            "serial": plan.serial,
+            "open": plan.open,
+        },
         "selection": {"targets": targets, "excludes": excludes} if plan.selection else None,
         "summary": summary,
         "changes": [_change(change) for change in plan.changes],
-        "refusals": [_refusal(refusal) for refusal in refusals],
-        "warnings": [_problem(warning) for warning in warnings],
+        "approvals": {
+            "releases": approved.releases,
+            "dispatches": approved.dispatches,
+            "empty": approved.empty,
+            "outside": approved.outside,
+        },
+        "refusals": [_refusal(refusal) for refusal in saved.refusals],
+        "warnings": [_problem(warning) for warning in saved.warnings],
     }
     return to_json(document)
 
@@ -96,6 +110,7 @@ def _change(change: Change) -> ChangeJson:
         "reason": change.reason.value,
         "attempt": change.attempt,
         "last_failure": change.failure or None,
+        "renamed": change.renamed or None,
         "follows": list(change.follows),
         "before": _side(change.before),
         "after": _side(change.after),

@@ -21,6 +21,7 @@ from reconciler.planning.plan import Action, Change, Plan, Reason
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.words import count, step_words, times
 
+_NO_VALUE: Final[Mapping[str, str]] = MappingProxyType({})
 NO_VALUES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 ORDER: Final = {
     Action.RELEASE: ("to release", ""),
@@ -83,10 +84,9 @@ class Group(NamedTuple):
         """Where it is declared or was; of several, the file or how many there are."""
         if len(self.changes) == 1:
             return place(self.changes[0])
-        files = {_file(change) for change in self.changes}
-        return (
-            ("" if _declared(self.changes[0]) else "was ") + files.pop() if len(files) == 1 else f"{len(files)} files"
-        )
+        files = {file_of(change) for change in self.changes}
+        was = "" if _declared(self.changes[0]) else "was "
+        return was + files.pop() if len(files) == 1 else f"{len(files)} files"
 
 
 class Section(NamedTuple):
@@ -143,10 +143,10 @@ def _where(saved: SavedPlan) -> Iterator[tuple[str, str]]:
 def _sections(changes: Iterable[Change], values: Mapping[str, Mapping[str, str]]) -> Iterator[Section]:
     found: defaultdict[Action, defaultdict[Shape, list[Change]]] = defaultdict(lambda: defaultdict(list))
     for change in sorted(changes, key=_by_place):
-        found[change.action][_shape(change, values.get(change.address, {}))].append(change)
+        found[change.action][shape(change, values.get(change.address, {}))].append(change)
     for action, (title, note) in ORDER.items():
         if action in found:
-            groups = tuple(Group(shape, tuple(alike)) for shape, alike in found[action].items())
+            groups = tuple(Group(form, tuple(alike)) for form, alike in found[action].items())
             yield Section(action, title, note, groups)
 
 
@@ -155,7 +155,8 @@ def _by_place(change: Change) -> tuple[str, int, str]:
     return (side.source, side.line, change.address) if side else ("", 0, change.address)
 
 
-def _shape(change: Change, values: Mapping[str, str]) -> Shape:
+def shape(change: Change, values: Mapping[str, str] = _NO_VALUE) -> Shape:
+    """Return what is shown of a change; `values` are its sensitive ones to show, by field."""
     gone = change.before if change.action is Action.RELEASE else None
     told = change.action is Action.SETTLE or change.reason in {Reason.MAYBE_OPEN, Reason.MAYBE_CLOSED}
     return Shape(
@@ -234,7 +235,8 @@ def _declared(change: Change) -> bool:
     return bool(change.after and change.after.line)
 
 
-def _file(change: Change) -> str:
+def file_of(change: Change) -> str:
+    """Return the file that declares it, or did."""
     side = change.after or change.before
     return visible(side.source) if side else ""
 
@@ -242,7 +244,7 @@ def _file(change: Change) -> str:
 def _tallies(changes: Iterable[Change]) -> Iterator[str]:
     """Yield how many changes each file and each route has, the most first; where there is but one, nothing."""
     counted = [change for change in changes if change.action is not Action.RECORD]
-    for what, tally in (("file", Counter(map(_file, counted))), ("route", Counter(map(route, counted)))):
+    for what, tally in (("file", Counter(map(file_of, counted))), ("route", Counter(map(route, counted)))):
         tally.pop("", None)
         if len(tally) > 1:
             top = [f"{brief(name)} {number}" for name, number in tally.most_common(_TOP)]

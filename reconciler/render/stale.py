@@ -11,7 +11,8 @@ from typing import Final
 from reconciler.escape import visible
 from reconciler.planning.plan import Change, Plan
 from reconciler.planning.saved_plan import seems_applied
-from reconciler.render.text import field_lines
+from reconciler.render.outline import shape
+from reconciler.render.text import View, field_lines
 from reconciler.render.words import count
 
 _SHOWN: Final = 50
@@ -55,4 +56,7 @@ def _said(change: Change | None) -> str:
 
 
 def _fields(change: Change | None, width: int) -> list[str]:
-    return list(field_lines(change, width)) if change else []
+    if change is None:
+        return []
+    made = shape(change)
+    return list(field_lines(made.fields, View(width), bare=made.new))

@@ -24,7 +24,7 @@ from reconciler.render.formats import (
     StoryJson,
 )
 from reconciler.render.machine import target_object, to_json
-from reconciler.render.text import shown
+from reconciler.render.outline import shown
 from reconciler.render.words import count, times
 from reconciler.state.model import Failed, Open, Pending, State, Target
 

@@ -5,19 +5,19 @@ Pure: returns strings. Colour is asked for by the caller; nothing declared reach
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Final, NamedTuple
 from unicodedata import east_asian_width
 
 from reconciler.commandline import PLAIN, CommandLine, resolutions
-from reconciler.escape import visible
-from reconciler.interaction import LINKED_BY
-from reconciler.planning.diff import FieldChange, Secrecy
+from reconciler.escape import brief, visible
 from reconciler.planning.guards import Refusal
-from reconciler.planning.plan import Action, Change, Plan, Reason
-from reconciler.render.words import selection, step_words, summary, times
+from reconciler.planning.plan import Action, Change
+from reconciler.planning.saved_plan import SavedPlan
+from reconciler.render.outline import NO_VALUES, Field, Group, Outline, Section, outline, place
+from reconciler.render.words import count, selection, summary
 
 SYMBOLS: Final = {
     Action.DISPATCH: "+",
@@ -39,161 +39,222 @@ _COLOURS: Final = {
     Action.DRIFT: "36",
     Action.RECORD: "2",
 }
-_BOLD: Final = "1"
-_PLAIN_REASONS: Final = frozenset({Reason.NOT_OPEN, Reason.UNDECLARED, Reason.CHANGED, Reason.LOCAL})
-_SAID: Final = frozenset({"name", "expiryafter", "label", "value", *LINKED_BY})
+_BOLD, _RED, _GREEN = "1", "31", "32"
+_MARKS: Final = {"+": _GREEN, "-": _RED, "!": "33"}
 _INDENT: Final = 8
 _MARGIN: Final = " " * _INDENT
+_SCREEN: Final = 24
+_MOST_LINES: Final = 300
+_MOST_CHARACTERS: Final = 200_000  # of up to four bytes each
+_LONGEST: Final = 2_000
+_FEW: Final = 5
+_GROUPS: Final = 10
+_REFUSALS: Final = 10
+
+
+class Detail(StrEnum):
+    """How much of a plan is shown: `full` has no bounds, `concise` no fields; `fitting` is as much as can be read."""
+
+    FITTING = "fitting"
+    FULL = "full"
+    CONCISE = "concise"
 
 
 class View(NamedTuple):
     """How a plan is shown: how wide, whether in colour, and how the commands that it suggests are to be called.
 
     `values` are the sensitive values to show, by address and field: for a terminal, where somebody asked for them.
+    `whole` are the words of the command that shows all of it.
     """
 
     width: int = 80
     colour: bool = False
-    values: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    values: Mapping[str, Mapping[str, str]] = NO_VALUES
     command: CommandLine = PLAIN
+    detail: Detail = Detail.FITTING
+    whole: tuple[str, ...] = ("plan", "--full")
 
     def paint(self, text: str, code: str) -> str:
         """Return the text in a colour, if there is any."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
 
 
 _PLAIN: Final = View()
 
 
-def plan_text(plan: Plan, refusals: Sequence[Refusal], view: View = _PLAIN) -> str:
-    """Return the whole plan: a header, every change, the guards that stand against it, and the counts."""
-    lines = [line for change in plan.changes if change.action is not Action.RECORD for line in _change(change, view)]
-    head = view.paint(f"Only a part: {' '.join(selection(plan))}", _BOLD) if plan.selection else ""
-    parts = [_header(plan), *([head] if head else []), *(["\n".join(lines)] if lines else [])]
-    if refusals:
-        parts.append("\n".join(view.paint(line, _BOLD) for line in refusal_lines(refusals)))
-    return "\n\n".join([*parts, summary(plan)]) + "\n"
+def plan_text(saved: SavedPlan, view: View = _PLAIN) -> str:
+    """Return the plan: a header, the changes, and what it comes to; that stands first too where they fill a screen."""
+    made = outline(saved, view.values)
+    changes = _changes(made, view)
+    closing = closing_text(made, view)
+    above = [closing] if len(changes) > _SCREEN else []
+    below = ["\n".join(changes)] if changes else []
+    return "\n\n".join([header(made, view), *above, *below, closing]) + "\n"
 
 
-def _header(plan: Plan) -> str:
-    where = visible(plan.target.base_url) if plan.target else "no target"
-    account = f" ({visible(plan.target.account)})" if plan.target and plan.target.account else ""
-    return f"reconciler · {where}{account} · state serial {plan.serial}, {plan.open} open"
+def header(made: Outline, view: View) -> str:
+    """Return what the plan is about: environment, account, API and state, and the part that was chosen."""
+    plan, kept = made.saved.plan, f"{visible(made.saved.state)}, " if made.saved.state else ""
+    about = " · ".join(["reconciler", *(" ".join(filter(None, pair)) for pair in made.where)])
+    state = f"state {kept}serial {plan.serial}, {plan.open} open"
+    apart = " · " if columns(about) + columns(state) + 3 <= view.width else "\n  "
+    part = "\n\n" + view.paint(f"Only a part: {' '.join(selection(plan))}", _BOLD) if plan.selection else ""
+    return about + apart + state + part
 
 
-def refusal_lines(refusals: Sequence[Refusal]) -> Iterator[str]:
-    """Yield what each guard says, with its override."""
-    for refusal in refusals:
-        yield f"Refused: {visible(refusal.message)}."
+def closing_text(made: Outline, view: View) -> str:
+    """Return what it comes to: the guards that stand against it, what to look out for, what is approved, the counts."""
+    lines = list(refusal_lines(made.saved.refusals, view))
+    lines += [f"{view.paint('Warning:', '33')} {warning}" for warning in made.warnings]
+    lines += [f"Approved with this plan: {', '.join(made.approved)}."] if made.approved else []
+    lines += made.tallies if len(made.saved.plan.changes) > _SCREEN else []
+    return "\n".join([*lines, *([""] if lines else []), view.paint(summary(made.saved.plan), _BOLD)])
+
+
+def refusal_lines(refusals: Sequence[Refusal], view: View = _PLAIN) -> Iterator[str]:
+    """Yield what each guard says, with its override; what many have in common once."""
+    most = len(refusals) if view.detail is Detail.FULL else _REFUSALS
+    for number, refusal in enumerate(refusals[:most]):
+        yield f"{view.paint('Refused:', '1;31')} {visible(refusal.message)[:_LONGEST]}."
         if refusal.override:
             yield f"  To allow exactly this: {refusal.override}"
-        if refusal.hint:
+        if refusal.hint and refusal.hint not in {other.hint for other in refusals[number + 1 : most]}:
             yield f"  {visible(refusal.hint)}"
+    if len(refusals) > most:
+        yield f"  and {len(refusals) - most} more"
 
 
-def _change(change: Change, view: View) -> Iterator[str]:
-    head = f"{SYMBOLS[change.action]} {change.action}".ljust(11)
-    note = f"   {attempt}" if (attempt := _attempt(change)) else ""
-    left, place = f"  {head} {visible(change.address)}{note}", _place(change)
-    painted = view.paint(left[:13], _COLOURS[change.action]) + left[13:]
-    gap = view.width - columns(left) - columns(place)
-    if gap >= 2:  # noqa: PLR2004  # two spaces set the place apart
-        yield painted + " " * gap + place
-    else:
-        yield painted
-        yield " " * max(_INDENT, view.width - columns(place)) + place
-    yield from _details(change, view.width)
-    yield from field_lines(change, view.width, view.values.get(change.address, {}))
-    if change.action is Action.HOLD:
+# -- changes -----------------------------------------------------------------------------------------------------
+
+
+def _changes(made: Outline, view: View) -> list[str]:
+    """Return as much of the changes as is asked for, or can be read."""
+    sections = [s for s in made.sections if view.detail is Detail.FULL or s.action is not Action.RECORD]
+    groups = [group for section in sections for group in section.groups]
+    lines = [] if view.detail is Detail.CONCISE else [line for group in groups for line in _group(group, view)]
+    if view.detail is Detail.FULL or not groups:
+        return lines
+    if not lines or len(lines) > _MOST_LINES or sum(map(len, lines)) > _MOST_CHARACTERS:
+        lines = [line for section in sections for line in _briefly(section, view)]
+    elif all(len(group.changes) <= _FEW for group in groups):
+        return lines
+    return [*lines, f"  To see all of it: {view.command(*view.whole)}"]
+
+
+def _group(group: Group, view: View) -> Iterator[str]:
+    shape = group.shape
+    yield from _head(group, view)
+    if len(group.changes) > 1 and view.detail is Detail.FULL:
+        for change in group.changes:
+            yield from _beside(_MARGIN + _named(change), place(change), view)
+    for note in (*shape.notes, *_rename(group), *(f"{n}. {step}" for n, step in enumerate(shape.steps, start=1))):
+        yield from _wrapped("", note, view, 0)
+    yield from field_lines(shape.fields, view, bare=shape.new)
+    if shape.action is Action.HOLD:
         yield f"{_MARGIN}look it up, then say what became of it:"
         # Not wrapped: a command that is broken over lines can't be pasted.
-        yield from (_MARGIN + view.command(*words) for words in resolutions(change.address))
+        commands = (words for change in group.changes for words in resolutions(change.address))
+        yield from (_MARGIN + view.command(*words) for words in commands)
 
 
-def _place(change: Change) -> str:
-    was = "" if change.after and change.after.line else "was "
-    return visible(was + change.place) if change.place else ""
+def _head(group: Group, view: View) -> Iterator[str]:
+    action, attempt = group.shape.action, f"   {group.shape.attempt}" if group.shape.attempt else ""
+    left = f"  {f'{SYMBOLS[action]} {action}':<11} {_names(group)}{attempt}"
+    where = group.place + (f" (provider {group.shape.provider})" if group.shape.provider else "")
+    first, *rest = _beside(left, where, view)
+    yield view.paint(first[:13], _COLOURS[action]) + first[13:]
+    yield from rest
 
 
-def _attempt(change: Change) -> str:
-    return f"attempt {change.attempt}: failed {times(change.attempt - 1)}" if change.attempt > 1 else ""
+def _beside(left: str, where: str, view: View) -> Iterator[str]:
+    """Yield what is changed with its place beside it, or below where there is no room."""
+    if columns(left) + columns(where) + 3 <= view.width:
+        yield f"{left}   {where}".rstrip()
+    else:
+        yield left
+        yield _MARGIN + where
 
 
-def _details(change: Change, width: int) -> Iterator[str]:
-    if change.reason not in _PLAIN_REASONS:
-        yield from _wrapped("", visible(str(change.reason)), width, 0)
-    if change.failure and change.reason is Reason.GIVEN_UP:
-        yield from _wrapped("", f"last answer: {visible(change.failure)}", width, 0)
-    if change.action is Action.SETTLE or change.reason in {Reason.MAYBE_OPEN, Reason.MAYBE_CLOSED}:
-        for number, step in enumerate(step_words(change.steps), start=1):
-            yield from _wrapped("", f"{number}. {step}", width, 0)
+def _names(group: Group) -> str:
+    changes = group.changes
+    if len(changes) == 1:
+        return visible(changes[0].address)
+    if len(changes) <= _FEW:
+        return f"{len(changes)} × {', '.join(visible(change.address) for change in changes)}"
+    return f"{len(changes)} × {brief(changes[0].address)} … {brief(changes[-1].address)}"
 
 
-def field_lines(change: Change, width: int, values: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
-    """Yield a change's fields, each as it differs; `values` are sensitive values to show, by field."""
-    size = max([10, *[columns(visible(field.field)) for field in change.diff]])
-    for field in change.diff:
-        yield from _field(field, width, size, bare=change.before is None)
-        if field.secrecy is not Secrecy.OPEN and field.field in values:
-            yield from _wrapped("", f"declared: {visible(values[field.field])}", width, size)
+def _named(change: Change) -> str:
+    return visible(change.address) + (f" (renamed: {visible(change.renamed)})" if change.renamed else "")
 
 
-def _field(change: FieldChange, width: int, size: int, *, bare: bool) -> list[str]:
-    name = visible(change.field)
-    if change.secrecy is not Secrecy.OPEN:
-        return _wrapped(name, _secret(change, bare=bare), width, size)
-    if change.before is None:
-        return _wrapped(name, ("" if bare else "+ ") + shown(change.after), width, size)
-    if change.after is None:
-        return _wrapped(name, "- " + shown(change.before), width, size)
-    both = f"{shown(change.before)} → {shown(change.after)}"
-    if columns(both) <= width - _INDENT - size - 1:
-        return _wrapped(name, both, width, size)
-    before = _wrapped(name, "- " + shown(change.before), width, size)
-    return [*before, *_wrapped("", "+ " + shown(change.after), width, size)]
+def _rename(group: Group) -> Iterator[str]:
+    if group.shape.renamed:
+        change = group.changes[0]
+        pair = [change.address, change.renamed]
+        old, new = map(brief, pair if change.action is Action.RELEASE else reversed(pair))
+        yield f"a rename, all else being equal: {old} → {new}" + (" and so on" if len(group.changes) > 1 else "")
 
 
-def _secret(change: FieldChange, *, bare: bool) -> str:
-    if change.secrecy is Secrecy.MAYBE_CHANGED:
-        return "(sensitive, changed)"
-    if bare or (change.before is not None and change.after is not None):
-        return "(sensitive)"
-    return "(sensitive, added)" if change.before is None else "(sensitive, removed)"
+def _briefly(section: Section, view: View) -> Iterator[str]:
+    """Yield a line for each of the largest groups of a section; new ones are counted."""
+    new = [group for group in section.groups if section.action is Action.DISPATCH and not group.shape.notes]
+    groups = sorted((g for g in section.groups if g not in new), key=lambda group: -len(group.changes))
+    heads = [(_names(group), " · ".join([*_facts(group), group.place])) for group in groups[:_GROUPS]]
+    if new:
+        heads.append((f"{sum(len(group.changes) for group in new)} new", f"{count(len(new), 'kind')}"))
+    lead = f"  {f'{SYMBOLS[section.action]} {section.action}':<11} "
+    for names, facts in heads:
+        line = _until(f"{lead}{names}   {facts}", view.width)
+        yield view.paint(line[:13], _COLOURS[section.action]) + line[13:]
+    if rest := groups[_GROUPS:]:
+        yield f"{lead}and {sum(len(group.changes) for group in rest)} more in {count(len(rest), 'group')}"
 
 
-def shown(value: object) -> str:
-    """Return one of the API's values as a reader would say it, escaped."""
-    if isinstance(value, str):
-        return visible(value)
-    if isinstance(value, dict):
-        return _shown_object(value)
-    if isinstance(value, list):
-        return ", ".join(shown(item) for item in value)
-    return visible(str(value).lower() if isinstance(value, bool) else str(value))
+def _facts(group: Group) -> Iterator[str]:
+    yield from filter(None, (group.shape.attempt, *group.shape.notes))
+    yield from (f"{field.name} {_both(field)}" for field in group.shape.fields)
 
 
-def _shown_object(value: dict[str, object]) -> str:
-    """Return an item of a list: its name or value, then what else it has, but for what the field's name says."""
-    text = ""
-    if "name" in value:
-        expiry = value.get("expiryafter")
-        suffix = "" if expiry is None else " (optional)" if expiry == 0 else f" (expires after {expiry})"
-        text = visible(str(value["name"])) + suffix
-    elif "value" in value:
-        text = visible(str(value["value"]))
-        text = f'"{visible(str(value["label"]))}" {text}' if "label" in value else text
-    more = [f"{visible(name)}: {shown(part)}" for name, part in value.items() if name not in _SAID]
-    return f"{text} ({', '.join(more)})".lstrip() if more else text
+def _until(text: str, width: int) -> str:
+    return text if columns(text) <= width else text[: _fitting(text, width - 1)] + "…"
 
 
-def _wrapped(name: str, text: str, width: int, size: int) -> list[str]:
-    """Return lines of at most `width` columns: the name, then the text, none of it left out."""
+# -- fields ------------------------------------------------------------------------------------------------------
+
+
+def field_lines(fields: Sequence[Field], view: View, *, bare: bool = False) -> Iterator[str]:
+    """Yield fields, each as it differs; `bare`: nothing was there before, so that they need no mark."""
+    size = max([10, *[columns(field.name) for field in fields]])
+    for field in fields:
+        yield from _field(field, view, size, bare=bare)
+        if field.declared:
+            yield from _wrapped("", f"declared: {field.declared}", view, size)
+
+
+def _field(field: Field, view: View, size: int, *, bare: bool) -> Iterable[str]:
+    if field.note:
+        return _wrapped(field.name, field.note, view, size, _MARKS.get(field.mark, ""))
+    if field.before is None:
+        return _wrapped(field.name, ("" if bare else "+ ") + (field.after or ""), view, size, "" if bare else _GREEN)
+    if field.after is None:
+        return _wrapped(field.name, f"- {field.before}", view, size, _RED)
+    lead, taken = _lead(field.name, size)
+    if columns(_both(field)) <= view.width - taken:
+        return [f"{lead}{view.paint(field.before, _RED)} → {view.paint(field.after, _GREEN)}"]
+    before = _wrapped(field.name, f"- {field.before}", view, size, _RED)
+    return [*before, *_wrapped("", f"+ {field.after}", view, size, _GREEN)]
+
+
+def _both(field: Field) -> str:
+    return field.note or " → ".join(side for side in (field.before, field.after) if side is not None)
+
+
+def _wrapped(name: str, text: str, view: View, size: int, code: str = "") -> list[str]:
+    """Return lines of at most the view's columns: the name, then the text, none of it left out."""
     lead, taken = _lead(name, size)
-    room = max(20, width - taken)
-    if columns(text) <= room:
-        return [(lead + text).rstrip()]
-    first, *rest = _cut(text, room)
-    return [lead + first, *(" " * taken + line for line in rest)]
+    first, *rest = _cut(text, max(20, view.width - taken))
+    return [(lead + view.paint(first, code)).rstrip(), *(" " * taken + view.paint(line, code) for line in rest)]
 
 
 @lru_cache(maxsize=1024)  # the same few names stand in thousands of interactions

@@ -56,19 +56,25 @@ def counted(plan: Plan) -> list[str]:
     return [f"{counts[action]} {verb}" for action, verb in _VERBS.items() if action in counts]
 
 
+def recorded(plan: Plan) -> str:
+    """Return `6 records to update`, to follow other counts; nothing where there are none: moves of files, mostly."""
+    records = plan.counts().get(Action.RECORD, 0)
+    return f"; {count(records, 'record')} to update" if records else ""
+
+
 def summary(plan: Plan) -> str:
     """Return the plan's closing line."""
     counts = counted(plan)
     if not counts:
         return f"No changes: {as_declared(plan)}."
-    return f"Plan: {', '.join(counts)}; {plan.unchanged} unchanged{left_out(plan)}."
+    return f"Plan: {', '.join(counts)}; {plan.unchanged} unchanged{recorded(plan)}{left_out(plan)}."
 
 
 def as_declared(plan: Plan) -> str:
     """Return what can be said of a plan without changes."""
     if plan.selection:
-        return f"what is selected is as declared{left_out(plan)}"
-    return f"{count(plan.open, 'interaction')} open, as declared"
+        return f"what is selected is as declared{recorded(plan)}{left_out(plan)}"
+    return f"{count(plan.open, 'interaction')} open, as declared{recorded(plan)}"
 
 
 def left_out(plan: Plan) -> str:

@@ -12,7 +12,9 @@ from pathlib import Path
 from reconciler.declarations.discovery import read, walk
 from reconciler.declarations.validation import validate
 from reconciler.interaction import Interaction
+from reconciler.planning.guards import Approvals
 from reconciler.planning.planner import plan
+from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.text import plan_text
 from reconciler.state.model import State
 from reconciler.state.stores.local import LocalStore
@@ -48,7 +50,7 @@ def stages(new: Path, opened: Path) -> dict[str, float]:
 def _planned(interactions: list[Interaction], state: State, clock: _Clock, kind: str) -> None:
     made = plan(interactions, state, POLICY, datetime.now(UTC))
     clock.lap(f"{kind}: compare")
-    plan_text(made, ())
+    plan_text(SavedPlan(made, Approvals()))
     clock.lap(f"{kind}: render")
 
 

@@ -365,7 +365,7 @@ def test_ctrl_c_at_the_prompt(place: Workplace, server: SandboxServer) -> None:
         terminal.read_until("Only `yes` is taken: ")
         terminal.type(b"\x03")
         # The terminal shows the key as ^C, and what is said then stands on a line of its own.
-        assert "\nError: interrupted; nothing was sent" in terminal.end(130, again=b"\x03")
+        assert "\n\x1b[1;31mError:\x1b[0m interrupted; nothing was sent" in terminal.end(130, again=b"\x03")
     assert server.calls == []
 
 
@@ -387,8 +387,33 @@ def test_what_is_not_yes_is_no(place: Workplace, server: SandboxServer, answer: 
     with Terminal(place, "apply") as terminal:
         terminal.read_until("Only `yes` is taken: ")
         terminal.type(answer)
-        assert "\nError: declined; nothing was sent" in terminal.end(1)
+        assert "\n\x1b[1;31mError:\x1b[0m declined; nothing was sent" in terminal.end(1)
     assert server.calls == []
+
+
+def test_the_question_names_what_it_is_about(place: Workplace, server: SandboxServer) -> None:
+    """Right above the question stand the target, the state, the counts and every override in force."""
+    place.declare(THREE)
+    with Terminal(place, "apply", "--allow-releases=7") as terminal:
+        terminal.read_until("Only `yes` is taken: ")
+        terminal.type(b"no\n")
+        shown = terminal.end(1)
+    _, _, above = shown.partition("Approved with this plan: up to 7 releases.")
+    assert "Plan: 3 to dispatch" in above
+    assert f"{server.base_url}" in above
+    assert "state reconciler.state.json, serial 0, 0 open" in above
+
+
+def test_without_credentials_nothing_is_asked(place: Workplace, server: SandboxServer) -> None:
+    """Credentials are looked for before the question: whoever says yes expects that it is done."""
+    place.declare(THREE)
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN"):
+        place.env.pop(f"RECONCILER_{name}", None)
+    with Terminal(place, "apply") as terminal:
+        shown = terminal.end(1)
+    assert "there are no credentials" in shown
+    assert "Only `yes`" not in shown
+    assert (server.calls, place.state["pending"]) == ([], {})
 
 
 def test_yes_at_the_prompt_applies_and_ctrl_c_stops_it(place: Workplace, server: SandboxServer) -> None:

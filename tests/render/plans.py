@@ -157,12 +157,17 @@ def forty() -> SavedPlan:
 
 
 @cache
-def ten_thousand() -> SavedPlan:
-    """Return a plan with ten thousand changes."""
-    gone = [interaction(f"Gone_{n:04}", "interactions/old.yaml") for n in range(2_000)]
-    was = [interaction(f"Moved_{n:04}", f"interactions/{n % 9}.yaml", 3 + n) for n in range(3_000)]
-    now = [interaction(f"Moved_{n:04}", f"interactions/{n % 9}.yaml", 3 + n, route="CrmNight") for n in range(3_000)]
-    new = [interaction(f"New_{n:04}", f"interactions/{n % 9}.yaml", 9_003 + n) for n in range(5_000)]
+def ten_thousand(*, alike: bool = False) -> SavedPlan:
+    """Return a plan with ten thousand changes, each of its own sort, or of three sorts."""
+    gone, was, now, new = [], [], [], []
+    for n in range(5_000):
+        sort, file = "" if alike else str(n), f"interactions/{n % 9}.yaml"
+        new.append(interaction(f"New_{n:04}", file, 9_003 + n, route=f"CrmDay{sort}"))
+        if n < 3_000:
+            was.append(interaction(f"Moved_{n:04}", file, 3 + n))
+            now.append(interaction(f"Moved_{n:04}", file, 3 + n, route=f"CrmNight{sort}"))
+        if n < 2_000:
+            gone.append(interaction(f"Gone_{n:04}", "interactions/old.yaml", provider=f"Old{sort}"))
     return saved([*now, *new], [*gone, *was])
 
 

@@ -15,6 +15,7 @@ from reconciler.errors import Problem
 from reconciler.planning.guards import Approvals, refusals
 from reconciler.planning.plan import Action
 from reconciler.planning.planner import plan
+from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.machine import plan_json, problems_json
 from reconciler.state.model import State
 from tests.golden import assert_golden
@@ -38,15 +39,18 @@ def test_everything() -> None:
     """Every action, with refusals and a warning, key by key."""
     made = everything()
     refused = refusals(made, replace(LIMITS, max_releases=2), Approvals())
-    assert_golden(plan_json(made, refused, [WARNING]), GOLDEN / "everything.json")
+    assert_golden(
+        plan_json(SavedPlan(made, Approvals(releases=6), refused, (WARNING,), "prod", "reconciler.prod.state.json")),
+        GOLDEN / "everything.json",
+    )
 
 
 def test_the_summary_names_every_action() -> None:
     """A script finds each count, zeros included, and they add up to the changes."""
-    raw = decoded(plan_json(everything(), ()))
+    raw = decoded(plan_json(SavedPlan(everything(), Approvals())))
     counts = {action.value: raw["summary"][action.value] for action in Action}
     assert sum(counts.values()) == len(raw["changes"])
-    nothing = decoded(plan_json(plan([], State(LINEAGE), POLICY, NOW), ()))
+    nothing = decoded(plan_json(SavedPlan(plan([], State(LINEAGE), POLICY, NOW), Approvals())))
     assert nothing["summary"] == {**dict.fromkeys(counts, 0), "unchanged": 0, "declared": 0, "left_out": 0}
     assert (nothing["target"], nothing["changes"], nothing["refusals"], nothing["warnings"]) == (None, [], [], [])
 
@@ -56,7 +60,7 @@ def test_no_digest_and_no_sensitive_value() -> None:
     was = interaction("A", linkeddata=[CLID])
     wanted = interaction("A", linkeddata=[{**CLID, "value": "+447700900999"}])
     made = plan([wanted], State(LINEAGE, interactions={"A": opened(was)}), POLICY, NOW)
-    text = plan_json(made, ())
+    text = plan_json(SavedPlan(made, Approvals()))
     for part in ("+44", "7700", was.digest[2:], wanted.digest[2:]):
         assert part not in text
     (field,) = decoded(text)["changes"][0]["fields"]
@@ -69,7 +73,7 @@ def test_what_was_stored_in_clear_and_is_sensitive_now_stays_out() -> None:
     known = State(LINEAGE, interactions={"A": opened(interaction("A", linkeddata=[name]))})
     policy = replace(POLICY, sensitive=frozenset({"name"}))
     for desired in ([], [interaction("A")], [interaction("A", linkeddata=[{**name, "value": "Eve"}])]):
-        text = plan_json(plan(desired, known, policy, NOW), ())
+        text = plan_json(SavedPlan(plan(desired, known, policy, NOW), Approvals()))
         assert "Ada" not in text
         assert "Eve" not in text
 
@@ -112,5 +116,5 @@ def test_a_problem() -> None:
 def test_hostile_values_are_ascii(values: list[str]) -> None:
     """Whatever is declared, the JSON can be printed on a terminal, and says exactly what was declared."""
     saved = plans.hostile(values)
-    raw = decoded(plan_json(saved.plan, saved.refusals, saved.warnings))
+    raw = decoded(plan_json(saved))
     assert [change["address"] for change in raw["changes"]] == [change.address for change in saved.plan.changes]

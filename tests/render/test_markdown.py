@@ -18,7 +18,7 @@ from reconciler.planning.plan import Action
 from reconciler.planning.saved_plan import SavedPlan, decode, encode, fingerprint
 from reconciler.render.links import Links
 from reconciler.render.markdown.gfm import code, prose, size
-from reconciler.render.markdown.plan import LIMIT, SMALLEST, marker, plan_markdown
+from reconciler.render.markdown.plan import LIMIT, NOT_ALL, SMALLEST, marker, plan_markdown
 from reconciler.render.markdown.report import report_markdown, stale_markdown
 from reconciler.state.model import Kind, State
 from tests.golden import assert_golden
@@ -47,7 +47,7 @@ TAGS = {
     "b",
 }
 # What stands outside code; the signs that any platform makes something of are not among them, alerts excepted.
-PLAIN = re.compile(r"""[A-Za-z0-9 \n.,:;()'"’%·…-]*""")
+PLAIN = re.compile(r"""[A-Za-z0-9 \n.,:;()'"’%·…×-]*""")
 ALERTS = re.compile(r"\[!(CAUTION|WARNING)]")
 
 texts = st.one_of(
@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_counted(limit: int) -> None:
     markdown = plan_markdown(plans.ten_thousand(), LINKS, limit)
     assert limit - 700 < size(markdown) <= limit
     listed = {
-        "Gone": len(re.findall(r"^- `Gone_\d{4}`$", markdown, re.MULTILINE)),
+        "Gone": len(re.findall(r"^- `Gone_\d{4}`", markdown, re.MULTILINE)),
         "Moved": len(re.findall(r"^- `Moved_\d{4}`", markdown, re.MULTILINE)),
         "New": len(re.findall(r"^- `New_\d{4}`", markdown, re.MULTILINE)),
     }
@@ -151,11 +151,24 @@ def test_what_does_not_fit_is_counted(limit: int) -> None:
 
 
 def test_one_huge_release_hides_no_other() -> None:
-    """An item that does not fit is counted, and takes nobody else's place."""
-    was = [plans.interaction("A" * 70_000), *(plans.interaction(f"id-{n}") for n in range(50))]
+    """One that does not fit is cut, and takes nobody else's place."""
+    was = [plans.interaction("A" * 70_000), *(plans.interaction(f"id-{n}", provider=f"P{n}") for n in range(50))]
     markdown = plan_markdown(plans.saved([], was), None)
-    assert len(re.findall(r"^- `id-\d+`$", markdown, re.MULTILINE)) == 50
-    assert "- … and 1 more" in markdown
+    assert len(re.findall(r"^- `id-\d+` · was", markdown, re.MULTILINE)) == 50
+    assert f"- `{'A' * 80}…`" in markdown
+    assert NOT_ALL in markdown
+
+
+@pytest.mark.parametrize("number", [1_000, 5_000])
+def test_alike_changes_are_one_item(number: int) -> None:
+    """Thousands alike are said once, each named where there is room, else the first and the last."""
+    was = [plans.interaction(f"T{n:04}") for n in range(number)]
+    now = [plans.interaction(f"T{n:04}", route="CrmNight") for n in range(number)]
+    markdown = plan_markdown(plans.saved(now, was), None)
+    assert (
+        f"- {number} × `T0000` … `T{number - 1:04}` · `interactions/crm.yaml`\n  ```diff\n  - route CrmCall" in markdown
+    )
+    assert (NOT_ALL in markdown, size(markdown) < 2_000) == (True, True)
 
 
 def test_no_digest_and_no_sensitive_value_is_shown() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.interaction import Interaction, OnChange, Place
-from reconciler.planning.guards import Approvals, refusals
+from reconciler.planning.guards import Approvals, Refusal, refusals
 from reconciler.planning.plan import Action, Plan, Reason
 from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
@@ -130,14 +130,19 @@ def everything() -> Plan:
     return plan(desired, state, POLICY, NOW)
 
 
+def told(made: Plan, refused: tuple[Refusal, ...] = ()) -> SavedPlan:
+    """Return a plan with what stands against it."""
+    return SavedPlan(made, Approvals(), refused, state="reconciler.state.json")
+
+
 def text_of(saved: SavedPlan, width: int) -> str:
     """Return a saved plan as text."""
-    return plan_text(saved.plan, saved.refusals, View(width=width))
+    return plan_text(saved, View(width=width))
 
 
 def test_the_plan_of_the_design() -> None:
     """A plan like the one that the design shows comes out as it is shown there."""
-    assert_golden(plan_text(example(), ()), GOLDEN / "design-80.txt")
+    assert_golden(plan_text(told(example())), GOLDEN / "design-80.txt")
 
 
 def test_every_action_is_in_the_example() -> None:
@@ -158,14 +163,14 @@ def test_everything(width: int) -> None:
     """Every action at each width, with the guards that stand against it."""
     made = everything()
     refused = refusals(made, replace(LIMITS, max_releases=2, max_dispatches=1), Approvals())
-    assert_golden(plan_text(made, refused, View(width=width)), GOLDEN / f"everything-{width}.txt")
+    assert_golden(plan_text(told(made, refused), View(width=width)), GOLDEN / f"everything-{width}.txt")
 
 
 def test_everything_in_colour() -> None:
     """Colour is put on the symbol and action only, and takes no columns."""
-    coloured = plan_text(everything(), (), View(colour=True))
+    coloured = plan_text(told(everything()), View(colour=True))
     assert_golden(coloured, GOLDEN / "everything-80-colour.txt")
-    assert COLOUR.sub("", coloured) == plan_text(everything(), ())
+    assert COLOUR.sub("", coloured) == plan_text(told(everything()))
 
 
 @pytest.mark.parametrize("width", [40, 80])
@@ -183,17 +188,18 @@ def test_plans(name: str) -> None:
 def test_no_target_is_said() -> None:
     """A plan against nothing in particular says so."""
     made = plan([], State(LINEAGE), POLICY, NOW)
-    assert plan_text(made, ()) == (
-        "reconciler · no target · state serial 0, 0 open\n\nNo changes: 0 interactions open, as declared.\n"
+    assert plan_text(told(made)) == (
+        "reconciler · no target · state reconciler.state.json, serial 0, 0 open\n\n"
+        "No changes: 0 interactions open, as declared.\n"
     )
 
 
 def test_values_that_were_asked_for() -> None:
     """A sensitive value is shown only where it was asked for, beside its field, escaped."""
     made = plan([interaction("A", linkeddata=[CLID])], State(LINEAGE), POLICY, NOW)
-    assert "(sensitive)" in plan_text(made, ())
-    assert "+44" not in plan_text(made, ())
-    assert "declared: +44\\x07" in plan_text(made, (), View(values={"A": {"clid": "+44\x07"}}))
+    assert "(sensitive)" in plan_text(told(made))
+    assert "+44" not in plan_text(told(made))
+    assert "declared: +44\\x07" in plan_text(told(made), View(values={"A": {"clid": "+44\x07"}}))
 
 
 texts = st.sampled_from(plans.HOSTILE) | st.text(max_size=30)
@@ -205,7 +211,7 @@ def test_nothing_unprintable_comes_out(values: list[str], width: int) -> None:
     """Whatever is declared, the text is printable characters and line breaks, and no line starts as it likes."""
     text = text_of(plans.hostile(values), width)
     assert text.replace("\n", "").isprintable()
-    starts = ("  ", "reconciler · ", "Refused: ", "Plan: ")
+    starts = ("  ", "reconciler · ", "Refused: ", "Warning: ", "By ", "Plan: ")
     assert not [line for line in text.splitlines() if line and not line.startswith(starts)]
 
 
@@ -213,13 +219,13 @@ def test_nothing_unprintable_comes_out(values: list[str], width: int) -> None:
 @given(st.integers(48, 200))
 def test_details_keep_the_width(width: int) -> None:
     """Only the address, the place, a header, a refusal and a command may be wider than asked for: none is cut."""
-    for line in plan_text(everything(), (), View(width=width)).splitlines():
+    for line in plan_text(told(everything()), View(width=width)).splitlines():
         if line.startswith(" " * 8) and "interactions/" not in line and " reconciler " not in line:
             assert columns(line) <= width
 
 
 def test_nothing_is_left_out_when_it_is_narrow() -> None:
     """At any width each value is there in full, over as many lines as it takes."""
-    squeezed = re.sub(r"\s", "", plan_text(everything(), (), View(width=40)))
+    squeezed = re.sub(r"\s", "", plan_text(told(everything()), View(width=40)))
     for part in (LONG["value"], "長" * 30, "deep/" * 12, "no such 相互作用".replace(" ", "")):
         assert part in squeezed

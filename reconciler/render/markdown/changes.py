@@ -1,118 +1,103 @@
-"""The changes of a plan as sections of Markdown: grouped by file, each change as fully as there is room for.
+"""The groups of a plan as sections of Markdown, each as fully as there is room for.
 
 Pure: returns strings, for fit.py to choose from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterator
 
 from reconciler.commandline import CommandLine, resolutions
-from reconciler.escape import visible
-from reconciler.planning.diff import FieldChange, Secrecy
-from reconciler.planning.plan import Action, Change, Plan, Reason
-from reconciler.render.fit import Item, Section
+from reconciler.escape import brief
+from reconciler.planning.plan import Action, Change
+from reconciler.render import fit
+from reconciler.render.fit import Item
 from reconciler.render.links import Links
 from reconciler.render.markdown.gfm import code, difference, indented, prose
-from reconciler.render.text import columns, shown
-from reconciler.render.words import step_words, times
+from reconciler.render.outline import Field, Group, Outline, Section, file_of
+from reconciler.render.text import columns
 
-_WIDEST_NAME: Final = 24
-_PLAIN_REASONS: Final = frozenset({Reason.NOT_OPEN, Reason.UNDECLARED, Reason.CHANGED, Reason.OUTCOME_UNKNOWN})
-_HEADS: Final = {
-    Action.RELEASE: ("{} to release", ""),
-    Action.REPLACE: ("{} to replace", "Released, then dispatched as declared now."),
-    Action.SETTLE: ("{} to settle", "What became of an earlier request is unknown; that is settled first."),
-    Action.HOLD: ("{} held", "Nothing is sent for these until somebody has looked them up."),
-    Action.FORGET: ("{} to forget", "Leaves the state; nothing is sent."),
-    Action.DISPATCH: ("{} to dispatch", ""),
-    Action.DRIFT: ("{} drifted", "Changed, but kept as declared; nothing is sent."),
-}
+_WIDEST_NAME = 24
+_FEW = 5
+_LONGEST_NAMES = 6_000
 
 
-def change_sections(plan: Plan, links: Links | None, command: CommandLine) -> Iterator[Section]:
-    """Yield a section for each kind of change, the most dangerous first; dispatches collapsed."""
-    for action, (title, note) in _HEADS.items():
-        changes = sorted((change for change in plan.changes if change.action is action), key=_by_place)
-        head = title.format(len(changes))
-        items = [_item(change, links, command) for change in changes]
-        if action is Action.DISPATCH:
-            yield Section(f"<details>\n<summary><b>{head}</b></summary>", items, "</details>")
-        else:
-            yield Section(f"### {head}" + (f"\n\n{note}" if note else ""), items)
+def change_sections(made: Outline, links: Links | None, command: CommandLine) -> Iterator[fit.Section]:
+    """Yield a section for each kind of change but records; dispatches collapsed."""
+    for section in made.sections:
+        head = f"{section.number} {section.title}"
+        items = [_item(group, links, command) for group in _apart(section)]
+        if section.action is Action.DISPATCH:
+            yield fit.Section(f"<details>\n<summary><b>{head}</b></summary>", items, "</details>")
+        elif section.action is not Action.RECORD:
+            yield fit.Section(f"### {head}" + (f"\n\n{section.note}" if section.note else ""), items)
 
 
-def _by_place(change: Change) -> tuple[str, int, str]:
-    side = change.after or change.before
-    return (side.source, side.line, change.address) if side else ("", 0, change.address)
+def _apart(section: Section) -> Iterator[Group]:
+    """Yield the groups; what is held one by one, for each is looked up for itself."""
+    for group in section.groups:
+        alike = [(change,) for change in group.changes] if section.action is Action.HOLD else [group.changes]
+        yield from (Group(group.shape, changes) for changes in alike)
 
 
-def _item(change: Change, links: Links | None, command: CommandLine) -> Item:
-    short = code(change.address)
-    head = " · ".join([short, *_line(change, links), *_notes(change)])
-    new = change.before is None and not change.steps[:-1]
-    if change.action is Action.DISPATCH and change.diff and new:
-        full = f"{head}\\\n  {', '.join(map(_field, change.diff))}"
-    else:
-        full = head + "".join(_details(change, command))
-    return Item(full, short, _group(change))
+def named(group: Group) -> bool:
+    """Whether there is room for each address of a group."""
+    return sum(len(change.address) + 4 for change in group.changes) <= _LONGEST_NAMES
 
 
-def _group(change: Change) -> str:
-    """Return the heading of the file that declares it, or did."""
-    side = change.after or change.before
-    if side is None or not side.source:
-        return ""
-    return f"**{code(side.source)}**" if change.after else f"Was declared in **{code(side.source)}**"
+def _item(group: Group, links: Links | None, command: CommandLine) -> Item:
+    shape, changes = group.shape, group.changes
+    number = f"{len(changes)} × " if len(changes) > 1 else ""
+    short = number + " … ".join(code(brief(change.address)) for change in (changes[0], *changes[1:][-1:]))
+    every = number + ", ".join(code(change.address) for change in changes) if named(group) else short
+    facts = [_where(group, links), *(prose(note) for note in (shape.attempt, *shape.notes) if note)]
+    facts += [f"renamed {code(changes[0].renamed)}" if len(changes) == 1 else "renamed"] if shape.renamed else []
+    full = " · ".join([every, *filter(None, facts)])
+    if shape.action is Action.DISPATCH and shape.new and shape.fields and not shape.steps:
+        return Item(f"{full}\\\n  {', '.join(map(_value, shape.fields))}", short)
+    return Item(full + "".join(_details(group, command)), short)
 
 
-def _line(change: Change, links: Links | None) -> Iterator[str]:
+def _where(group: Group, links: Links | None) -> str:
+    """Return the files of a group; of one change the line too, with where to look at it."""
+    first, provider = group.changes[0], group.shape.provider
+    files = sorted({file_of(change) for change in group.changes} - {""})
+    named = ", ".join(map(code, files[:_FEW])) + (f" and {len(files) - _FEW} more" if len(files) > _FEW else "")
+    line = f" {_line(first, links)}" if len(group.changes) == 1 and first.after and first.after.line else ""
+    was = "was " if files and not first.after else ""
+    return f"{was}{named}{line}" + (f" (provider {code(provider)})" if provider else "")
+
+
+def _line(change: Change, links: Links | None) -> str:
     side = change.after
-    if side and side.line:
-        url = links.line(side.source, side.line) if links else None
-        yield f"[line {side.line}]({url})" if url else f"line {side.line}"
+    if side is None:
+        return ""
+    url = links.line(side.source, side.line) if links else None
+    return f"[line {side.line}]({url})" if url else f"line {side.line}"
 
 
-def _notes(change: Change) -> Iterator[str]:
-    if change.attempt > 1:
-        yield f"attempt {change.attempt}: failed {times(change.attempt - 1)}"
-    if change.reason not in _PLAIN_REASONS and change.action is not Action.DRIFT:
-        yield prose(change.reason)
-    if change.failure:
-        yield f"last answer: {prose(change.failure)}"
-
-
-def _details(change: Change, command: CommandLine) -> Iterator[str]:
-    if change.action is Action.SETTLE:
-        yield from (f"\n  {number}. {step}" for number, step in enumerate(step_words(change.steps), start=1))
-    if change.action is Action.HOLD:
-        applied, not_applied = (code(command(*words)) for words in resolutions(change.address))
+def _details(group: Group, command: CommandLine) -> Iterator[str]:
+    yield from (f"\n  {number}. {step}" for number, step in enumerate(group.shape.steps, start=1))
+    if group.shape.action is Action.HOLD:
+        applied, not_applied = (code(command(*words)) for words in resolutions(group.changes[0].address))
         yield f"\\\n  Look it up, then {applied} or {not_applied}"
-    if change.diff:
-        yield "\n" + indented(difference(_differences(change.diff)))
+    if group.shape.fields:
+        yield "\n" + indented(difference(_differences(group.shape.fields)))
 
 
-def _field(field: FieldChange) -> str:
+def _value(field: Field) -> str:
     """Return a field of what is dispatched anew."""
-    value = code(shown(field.after)) if field.secrecy is Secrecy.OPEN else "(sensitive)"
-    return f"{prose(field.field)} {value}"
+    return f"{prose(field.name)} {field.note or code(field.after or '')}"
 
 
-def _differences(fields: Iterable[FieldChange]) -> Iterator[tuple[str, str]]:
+def _differences(fields: tuple[Field, ...]) -> Iterator[tuple[str, str]]:
     """Yield the lines of a difference, each with its mark."""
-    fields = list(fields)
-    width = min(_WIDEST_NAME, max(columns(visible(field.field)) for field in fields))
+    width = min(_WIDEST_NAME, max(columns(field.name) for field in fields))
     for field in fields:
-        name = visible(field.field)
-        lead = name + " " * (width - columns(name) + 1)
-        if field.secrecy is Secrecy.MAYBE_CHANGED:
-            yield "!", f"{lead}(sensitive, changed)"
-        elif field.secrecy is Secrecy.SENSITIVE:
-            both = field.before is not None and field.after is not None
-            yield "#" if both else "-" if field.after is None else "+", f"{lead}(sensitive)"
-        else:
-            if field.before is not None:
-                yield "-", lead + shown(field.before)
-            if field.after is not None:
-                yield "+", lead + shown(field.after)
+        lead = field.name + " " * (width - columns(field.name) + 1)
+        if field.note:
+            yield field.mark or "#", lead + field.note
+        if field.before is not None:
+            yield "-", lead + field.before
+        if field.after is not None:
+            yield "+", lead + field.after

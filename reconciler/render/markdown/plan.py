@@ -6,28 +6,31 @@ sensitive values stay out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
 from reconciler.commandline import PLAIN, CommandLine
 from reconciler.errors import Problem
-from reconciler.planning.guards import Approvals, Refusal
-from reconciler.planning.plan import Action, Plan, Reason
+from reconciler.planning.guards import Refusal
 from reconciler.planning.saved_plan import SavedPlan, fingerprint
 from reconciler.render.fit import Item, Section, fit
 from reconciler.render.links import Links
-from reconciler.render.markdown.changes import change_sections
+from reconciler.render.markdown.changes import change_sections, named
 from reconciler.render.markdown.gfm import code, prose, size
-from reconciler.render.words import as_declared, count, counted, left_out, selection
+from reconciler.render.outline import Outline, outline
+from reconciler.render.words import as_declared, count, counted, left_out, recorded, selection
 
 LIMIT: Final = 65_536
 """What GitHub takes as a comment: characters. Counted in UTF-16 units, so that the bytes (196,608) fit as well."""
 SMALLEST: Final = 8_192
-NOT_ALL: Final = "*Not all of it fits here. The plan as text or JSON shows everything.*"
+NOT_ALL: Final = "*Not all of it fits here. The plan as JSON, or as text with `--full`, shows everything.*"
 _LONGEST_NAME: Final = 200
 _GUARDS_SHOWN: Final = 20
 _SELECTORS_SHOWN: Final = 3
+_OURS: Final = re.compile(r"[A-Za-z ,()]*")
+"""What stands between the names of a message."""
 
 
 def plan_markdown(saved: SavedPlan, links: Links | None, limit: int = LIMIT, command: CommandLine = PLAIN) -> str:
@@ -38,15 +41,16 @@ def plan_markdown(saved: SavedPlan, links: Links | None, limit: int = LIMIT, com
     """
     if limit < SMALLEST:
         raise ValueError(f"{limit} characters are too few; {SMALLEST} is the least")
-    plan = saved.plan
-    top = [f"{marker(saved.environment)}fingerprint={fingerprint(plan)} -->\n{_title(saved)}", *_verdict(saved)]
-    warnings = "\n".join(_warnings(plan))
-    sections = [_guards(saved.refusals), *change_sections(plan, links, command), _problems(saved.warnings, links)]
+    made = outline(saved)
+    top = [f"{marker(saved.environment)}fingerprint={fingerprint(saved.plan)} -->\n{_title(saved)}", *_verdict(made)]
+    warnings = "\n".join(["> [!WARNING]", *(f"> - {line}" for line in made.warnings)]) if made.warnings else ""
+    sections = [_guards(saved.refusals), *change_sections(made, links, command), _problems(saved.warnings, links)]
+    whole = all(named(group) for section in made.sections for group in section.groups)
     present = [section for section in sections if section.items]
     fixed = sum(size(block) + 2 for block in (*top, warnings, NOT_ALL)) + 1
     fitted = fit(present, limit - fixed)
     guards, rest = fitted.texts[: bool(saved.refusals)], fitted.texts[bool(saved.refusals) :]
-    blocks = [*top, *guards, warnings, *rest, "" if fitted.complete else NOT_ALL]
+    blocks = [*top, *guards, warnings, *rest, "" if fitted.complete and whole else NOT_ALL]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -77,27 +81,22 @@ def _title(saved: SavedPlan) -> str:
     return titled("Plan", saved.environment, verdict)
 
 
-def _verdict(saved: SavedPlan) -> Iterator[str]:
-    """Yield the counts, and what was approved."""
-    plan = saved.plan
+def _verdict(made: Outline) -> Iterator[str]:
+    """Yield the counts, what the plan is about, and what was approved."""
+    plan = made.saved.plan
     if plan.selection:
         yield f"> [!IMPORTANT]\n> **Only a part:** {' '.join(map(_named, selection(plan, _SELECTORS_SHOWN)))}"
     counts = ", ".join(counted(plan))
-    said = f"**{counts}**; {plan.unchanged} unchanged{left_out(plan)}." if counts else f"**{as_declared(plan)}.**"
-    where = f"{_named(plan.target.base_url)}" if plan.target else "No target"
-    account = f" (account {_named(plan.target.account)})" if plan.target and plan.target.account else ""
-    yield f"{said}\\\n{where}{account}, state serial {plan.serial}, {plan.open} open."
-    if approved := list(_approved(saved.approvals)):
-        yield f"Approved with this plan: {', '.join(approved)}."
-
-
-def _approved(approvals: Approvals) -> Iterator[str]:
-    if approvals.releases is not None:
-        yield f"up to {count(approvals.releases, 'release')}"
-    if approvals.dispatches is not None:
-        yield f"up to {count(approvals.dispatches, 'dispatch', 'dispatches')}"
-    if approvals.empty:
-        yield "that nothing at all is declared"
+    said = f"**{counts}**; {plan.unchanged} unchanged{recorded(plan)}{left_out(plan)}."
+    where = ", ".join(
+        " ".join([*filter(None, [what]), *map(_named, filter(None, [name]))]) for what, name in made.where
+    )
+    kept = f"{_named(made.saved.state)}, " if made.saved.state else ""
+    tallies = [f"\\\n{what}: {code(names)}" for what, _, names in (tally.partition(": ") for tally in made.tallies)]
+    about = f"{where[:1].upper()}{where[1:]}; state {kept}serial {plan.serial}, {plan.open} open."
+    yield f"{said if counts else f'**{as_declared(plan)}.**'}\\\n{about}{''.join(tallies)}"
+    if made.approved:
+        yield f"Approved with this plan: {', '.join(made.approved)}."
 
 
 def _guards(refusals: tuple[Refusal, ...]) -> Section:
@@ -111,7 +110,7 @@ def _guards(refusals: tuple[Refusal, ...]) -> Section:
 
 
 def _guard(refusal: Refusal, *, hint: bool) -> str:
-    lines = [f"{prose(refusal.message)}."]
+    lines = [f"{''.join(_said(refusal))}."]
     if refusal.override:
         lines.append(f"To allow exactly this: {code(refusal.override)}")
     if refusal.hint and hint:
@@ -119,25 +118,14 @@ def _guard(refusal: Refusal, *, hint: bool) -> str:
     return "\\\n>   ".join(lines)
 
 
-def _warnings(plan: Plan) -> Iterator[str]:
-    lines = list(_look_out(plan))
-    if lines:
-        yield "> [!WARNING]"
-        yield from (f"> - {line}" for line in lines)
-
-
-def _look_out(plan: Plan) -> Iterator[str]:
-    counts = plan.counts()
-    if releases := sum(change.releases for change in plan.changes):
-        yield f"An agent may be handling what is replaced or released: {count(releases, 'interaction')}."
-    if unknown := counts.get(Action.SETTLE):
-        yield f"Whether an earlier request was processed is unknown: {count(unknown, 'interaction')}, settled first."
-    if held := counts.get(Action.HOLD):
-        yield f"Only a person can say what became of an earlier request: {count(held, 'interaction')}, held."
-    if retried := sum(change.attempt > 1 for change in plan.changes):
-        yield f"Failed before, and tried again: {count(retried, 'interaction')}."
-    if given_up := sum(change.reason is Reason.GIVEN_UP for change in plan.changes):
-        yield f"The release kept failing, and is taken as done: {count(given_up, 'interaction')}."
+def _said(refusal: Refusal) -> Iterator[str]:
+    """Yield a message in which each name stands whole in code."""
+    rest = refusal.message
+    for name in filter(None, refusal.names):
+        before, _, rest = rest.partition(name)
+        yield before if _OURS.fullmatch(before) else prose(before)
+        yield code(name)
+    yield rest if _OURS.fullmatch(rest) else prose(rest)
 
 
 def _problems(warnings: tuple[Problem, ...], links: Links | None) -> Section:
