@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from reconciler.config.settings import Configuration
 from reconciler.delivery.batch import Request
-from reconciler.delivery.executor import Options
+from reconciler.delivery.ports import ApplyOptions
 from reconciler.interaction import (
     NO_FIELDS,
     Interaction,
@@ -23,7 +23,7 @@ from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State
 
 DEFAULTS: Final = Configuration()
 POLICY, LIMITS, RULES = DEFAULTS.policy, DEFAULTS.limits, DEFAULTS.rules
-OPTIONS: Final = Options(DEFAULTS.parallelism, DEFAULTS.request_bytes, POLICY.sensitive)
+OPTIONS: Final = ApplyOptions(DEFAULTS.parallelism, DEFAULTS.request_bytes, POLICY.sensitive)
 LINEAGE: Final = "11111111-2222-4333-8444-555555555555"
 TARGET: Final = Target("https://api.test")
 NOW: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)

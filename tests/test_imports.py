@@ -34,7 +34,6 @@ SHELL = {
     "delivery.client",
     "delivery.connection",
     "delivery.tokens",
-    "delivery.executor",
     "delivery.workers",
     "endless",
     "cli",

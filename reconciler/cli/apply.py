@@ -27,10 +27,11 @@ from reconciler.cli.signals import interruptible, listen
 from reconciler.cli.workspace import Workspace, kept, open_workspace
 from reconciler.delivery.answers import Answer
 from reconciler.delivery.batch import Invocation
-from reconciler.delivery.executor import Options, Sender, Shell, apply
+from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import Intent, intend
+from reconciler.delivery.ports import ApplyOptions, Ports, Sender
 from reconciler.delivery.redaction import conceal
-from reconciler.delivery.throttle import Brake
+from reconciler.delivery.throttle import StopSignal
 from reconciler.errors import ExitCode, GuardRefusal, ReconcilerError, UsageError
 from reconciler.planning.plan import Plan
 from reconciler.planning.saved_plan import SavedPlan
@@ -122,11 +123,11 @@ def _carry_out(  # noqa: PLR0913, PLR0917  # each is independent
     console: Console,
     sending: AbstractContextManager[Sender],
 ) -> ExitCode:
-    brake = Brake()
+    stop_signal = StopSignal()
     console.sent = plan.sends
-    with sending as sender, interruptible(brake, console):
-        shell = Shell(store, sender, SystemClock(), ProgressLine(console), brake, random.Random())  # noqa: S311
-        outcome = apply(intent, _options(workspace), shell)
+    with sending as sender, interruptible(stop_signal, console):
+        ports = Ports(store, sender, SystemClock(), ProgressLine(console), stop_signal, random.random)
+        outcome = apply(intent, _options(workspace), ports)
         part = frozenset(change.address for change in plan.changes) if plan.selection else None
         hold_unknown = workspace.settings.keys.policy.hold_unknown
         report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
@@ -145,9 +146,9 @@ def _approved(shown: SavedPlan, options: argparse.Namespace, console: Console) -
     return console.ask("Apply this? Only `yes` is taken: ") == "yes"
 
 
-def _options(workspace: Workspace) -> Options:
+def _options(workspace: Workspace) -> ApplyOptions:
     keys = workspace.settings.keys
-    return Options(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
+    return ApplyOptions(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, Protocol
 
-from reconciler.delivery.throttle import Brake
+from reconciler.delivery.throttle import StopSignal
 from reconciler.errors import ExitCode
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -25,16 +25,16 @@ class _Console(Protocol):
 
 
 @contextmanager
-def interruptible(brake: Brake, console: _Console) -> Iterator[None]:
-    """Pull the brake at the first signal and leave the process at the second.
+def interruptible(stop_signal: StopSignal, console: _Console) -> Iterator[None]:
+    """Give the stop signal at the first of the system's, and leave the process at the second.
 
     A signal that is ignored stays ignored: `nohup` and a shell's `&` mean it.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if brake.interrupted:
+        if stop_signal.interrupted:
             _leave(number, frame)
-        brake.interrupt()
+        stop_signal.interrupt()
         console.leave_line()
         console.note("Stopping: waiting for calls in flight, then saving. Once more leaves at once; nothing is lost.")
 

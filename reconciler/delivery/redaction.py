@@ -77,7 +77,7 @@ def _spellings(value: str) -> Iterator[str]:
         yield from (digits, digits[-_SIGNIFICANT:])
 
 
-class Scrubber:
+class Redactor:
     """Knows the sensitive values of one Invocation; looks them up only when there is something to clean."""
 
     def __init__(self, invocation: Invocation, sensitive: frozenset[str]) -> None:

@@ -53,7 +53,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Send the same body once more, after `wait` seconds."""
 
     wait: float
@@ -66,7 +66,7 @@ class Halve:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class GiveUp:
     """Nothing more is tried in this run: the requests stay pending, and `outcomes` marks the unsent ones.
 
     `stop`: nothing else should be sent either.
@@ -77,10 +77,10 @@ class Left:
     stop: bool = False
 
 
-Decision = Settled | Again | Halve | Left
+RetryDecision = Settled | Retry | Halve | GiveUp
 
 
-def decide(answer: Answer, invocation: Invocation, history: History, budget: Budget, jitter: float) -> Decision:
+def decide(answer: Answer, invocation: Invocation, history: History, budget: Budget, jitter: float) -> RetryDecision:
     """Return what to do next. `history` includes the answer; `jitter` is uniform in [0, 1)."""
     match answer:
         case Accepted(failed):
@@ -88,14 +88,14 @@ def decide(answer: Answer, invocation: Invocation, history: History, budget: Bud
         case Refused(reason):
             return _refused(reason, invocation, history)
         case Rejected(reason):
-            return Left(_unsent(invocation, history), reason, stop=True)
+            return GiveUp(_unsent(invocation, history), reason, stop=True)
         case Unknown(reason, stop=True):
-            return Left((), reason, stop=True)
+            return GiveUp((), reason, stop=True)
         case Unknown(reason, retry_after) | NotProcessed(reason, retry_after):
             wait = max(retry_after, backoff(history.tries, jitter))
             if history.tries >= budget.tries or history.elapsed + wait >= budget.seconds:
-                return Left(_unsent(invocation, history), reason)
-            return Again(wait, reason)
+                return GiveUp(_unsent(invocation, history), reason)
+            return Retry(wait, reason)
 
 
 def backoff(tries: int, jitter: float) -> float:
@@ -117,14 +117,14 @@ def _accepted(failed: frozenset[str], invocation: Invocation, history: History) 
     return tuple([Outcome(each, *(bad if each in failed else good), resent) for each in _ids(invocation)])
 
 
-def _refused(reason: str, invocation: Invocation, history: History) -> Decision:
+def _refused(reason: str, invocation: Invocation, history: History) -> RetryDecision:
     if len(invocation.requests) > 1:
         return Halve()
     if history.unknown:
-        return Left((), reason)
+        return GiveUp((), reason)
     if invocation.requests[0].kind is Kind.TOLERANT:
         # Its failure is as good as success only where the API looked at it; what stands behind it must wait.
-        return Left(_unsent(invocation, history), reason)
+        return GiveUp(_unsent(invocation, history), reason)
     return Settled(tuple(Outcome(each, Result.FAILED, reason, history.halved) for each in _ids(invocation)))
 
 

@@ -1,4 +1,4 @@
-"""When to send: a brake that ends sending, and a pace that slows down when the API says 429.
+"""When to send: a signal that ends sending, and a limiter that slows down when the API says 429.
 
 Time comes in through a clock, so tests need not wait.
 """
@@ -29,24 +29,24 @@ class Clock(Protocol):
         ...
 
 
-class Brake:
+class StopSignal:
     """Ends sending, once and for all; calls in flight are waited for."""
 
     def __init__(self) -> None:
-        self.pulled = threading.Event()
+        self.given = threading.Event()
         self.interrupted = False
 
-    def pull(self) -> None:
+    def give(self) -> None:
         """Stop sending because something is wrong."""
-        self.pulled.set()
+        self.given.set()
 
     def interrupt(self) -> None:
         """Stop sending because the user or the system asked for it."""
         self.interrupted = True
-        self.pulled.set()
+        self.given.set()
 
 
-class Pace:
+class RateLimiter:
     """A shared schedule of calls: no gap between them, until the API throttles; then wider, and narrower again.
 
     The limit is across all VCC APIs of the account and its numbers are not documented [D], so it is felt for:
@@ -59,8 +59,8 @@ class Pace:
         self._interval = 0.0
         self._next = 0.0
 
-    def take_turn(self, brake: Brake, patience: float) -> bool:
-        """Wait for this call's turn, or until the brake is pulled; False if it is more than `patience` seconds away."""
+    def take_turn(self, stop_signal: StopSignal, patience: float) -> bool:
+        """Wait for this call's turn, or for the stop signal; False if it is more than `patience` seconds away."""
         with self._lock:
             now = self._clock.monotonic()
             turn = max(now, self._next)
@@ -68,7 +68,7 @@ class Pace:
                 return False
             self._next = turn + self._interval
         if turn > now:
-            self._clock.wait(turn - now, brake.pulled)
+            self._clock.wait(turn - now, stop_signal.given)
         return True
 
     def slow_down(self, retry_after: float) -> None:

@@ -25,13 +25,13 @@ def fold(state: State, outcomes: Iterable[tuple[Outcome, str]]) -> State:
 
     An outcome of a requestid that is not pending is an error: nothing in the state could be told from it.
     """
-    draft = Draft(state)
+    transition = StateTransition(state)
     for outcome, at in outcomes:
-        draft.settle(outcome, at)
-    return draft.done()
+        transition.settle(outcome, at)
+    return transition.done()
 
 
-class Draft:
+class StateTransition:
     """A state on its way to the next: copies of its maps, made once for any number of outcomes."""
 
     def __init__(self, state: State) -> None:

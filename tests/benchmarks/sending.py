@@ -24,9 +24,10 @@ from reconciler.cli.console import Console
 from reconciler.cli.progress import ProgressLine
 from reconciler.delivery.batch import pack
 from reconciler.delivery.client import ACCEPT, Client
-from reconciler.delivery.executor import Shell, apply
+from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import intend
-from reconciler.delivery.throttle import Brake
+from reconciler.delivery.ports import Ports
+from reconciler.delivery.throttle import StopSignal
 from reconciler.delivery.tokens import AccessToken
 from reconciler.planning.planner import plan
 from reconciler.state.model import Target
@@ -66,8 +67,8 @@ def main(side: str, folder: Path, port: int) -> Sent:
         began = time.perf_counter()
         with place.hold("apply") as store, Client(url, None, AccessToken(_TOKEN), timeout=DEFAULTS.timeout) as client:
             store.read()
-            shell = Shell(store, client, SystemClock(), ProgressLine(Console()), Brake(), random.Random(0))  # noqa: S311
-            report = apply(intend(made, desired, state, stamp(now), Target(url)), OPTIONS, shell)
+            ports = Ports(store, client, SystemClock(), ProgressLine(Console()), StopSignal(), random.Random(0).random)  # noqa: S311
+            report = apply(intend(made, desired, state, stamp(now), Target(url)), OPTIONS, ports)
         seconds = time.perf_counter() - began
         assert len(report.state.interactions) == len(interactions)
     return Sent(seconds, len(bodies), sum(map(len, bodies)))

@@ -21,9 +21,10 @@ from unittest import mock
 from reconciler.cli.apply import SystemClock
 from reconciler.delivery.answers import Accepted, Answer
 from reconciler.delivery.batch import Invocation
-from reconciler.delivery.executor import Shell, apply
+from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import intend
-from reconciler.delivery.throttle import Brake
+from reconciler.delivery.ports import Ports
+from reconciler.delivery.throttle import StopSignal
 from reconciler.interaction import content_digest, dispatch_body
 from reconciler.planning.planner import plan
 from reconciler.state import codec
@@ -53,21 +54,21 @@ class Instant:
         self._written = written
 
     def invoke(self, _invocation: Invocation) -> Answer:
-        """See apply.Sender."""
+        """See ports.Sender."""
         self._written.invocations += 1
         return Accepted(frozenset())
 
     def started(self, requests: int) -> None:
-        """See apply.Progress."""
+        """See ports.Progress."""
 
     def settled(self, succeeded: int, failed: int) -> None:
-        """See apply.Progress."""
+        """See ports.Progress."""
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """See apply.Progress."""
+        """See ports.Progress."""
 
     def finished(self) -> None:
-        """See apply.Progress."""
+        """See ports.Progress."""
 
 
 @contextmanager
@@ -117,9 +118,9 @@ def _apply_changes(store: Writer, opened: Path, changes: int) -> Written:
         store.back_up(state)
         made = plan(desired.values(), state, POLICY, now, target)
         sender = Instant(written)
-        shell = Shell(store, sender, SystemClock(), sender, Brake(), random.Random(0))  # noqa: S311  # jitter
+        ports = Ports(store, sender, SystemClock(), sender, StopSignal(), random.Random(0).random)  # noqa: S311  # jitter
         # One call at a time: answers that come together share an fsync, and how many do is chance.
-        apply(intend(made, desired, state, stamp(now), target), replace(OPTIONS, parallelism=1), shell)
+        apply(intend(made, desired, state, stamp(now), target), replace(OPTIONS, parallelism=1), ports)
     written.states = sum(written.saves)
     return written
 

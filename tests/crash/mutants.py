@@ -19,10 +19,10 @@ from uuid import uuid4
 
 from reconciler.delivery import answers, executor
 from reconciler.delivery.batch import Invocation, Request
-from reconciler.delivery.executor import Shell, Store
 from reconciler.delivery.intent import Intent, intend
-from reconciler.delivery.retry import Decision, History, decide
-from reconciler.delivery.throttle import Brake
+from reconciler.delivery.ports import Ports, Sender, Store
+from reconciler.delivery.retry import History, RetryDecision, decide
+from reconciler.delivery.throttle import StopSignal
 from reconciler.interaction import Interaction, same_content
 from reconciler.planning.plan import Step
 from reconciler.planning.unknown_outcomes import Links, settle, tolerant
@@ -33,7 +33,7 @@ from reconciler.state.stores.folder import Folder
 from reconciler.state.stores.journalfile import JournalFile
 from reconciler.state.stores.local import Writer
 from reconciler.state.stores.lock import Lock
-from reconciler.state.transitions import Draft
+from reconciler.state.transitions import StateTransition
 
 Mutant = Callable[[], None]
 Chain = tuple[Request, ...]
@@ -216,7 +216,7 @@ def state_written_in_place() -> None:
 def _decide_with(taken: type | tuple[type, ...], **forgotten: bool) -> None:
     """Decide about answers of some types with a history that lacks something."""
 
-    def decided(answer: answers.Answer, invocation: Invocation, history: History, *more: Any) -> Decision:
+    def decided(answer: answers.Answer, invocation: Invocation, history: History, *more: Any) -> RetryDecision:
         known = replace(history, **forgotten) if isinstance(answer, taken) else history
         return decide(answer, invocation, known, *more)
 
@@ -274,12 +274,12 @@ def unsent_not_cleared() -> None:
 @mutant
 def failure_of_resend_is_definite() -> None:
     """Take a resend that is answered as failed as if its first copy had failed."""
-    real = Draft.settle
+    real = StateTransition.settle
 
-    def settle(self: Draft, outcome: Outcome, at: str) -> None:
+    def settle(self: StateTransition, outcome: Outcome, at: str) -> None:
         real(self, outcome._replace(resent=False), at)
 
-    _set(Draft, "settle", settle)
+    _set(StateTransition, "settle", settle)
 
 
 # -- burn and chains ---------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def release_after_burn_tried_once() -> None:
 def needless_tries_stay() -> None:
     """Leave the further tries of a release in the state when one has succeeded."""
 
-    class Keeps(Draft):
+    class Keeps(StateTransition):
         def __init__(self, state: State) -> None:
             super().__init__(state)
             self._tries = {rid: link for rid, link in state.pending.items() if link.kind is Kind.TOLERANT}
@@ -320,7 +320,7 @@ def needless_tries_stay() -> None:
             done = super().done()
             return replace(done, pending={**done.pending, **self._tries})
 
-    _replace(Draft, Keeps)
+    _replace(StateTransition, Keeps)
 
 
 @mutant
@@ -354,7 +354,7 @@ def outcome_journaled_late() -> None:
             self._waiting.clear()
             self._store.save(state)
 
-    _apply_with(lambda shell: replace(shell, store=Late(shell.store)))
+    _apply_with(lambda ports: replace(ports, store=Late(ports.store)))
 
 
 @mutant
@@ -405,10 +405,10 @@ def release_without_its_provider() -> None:
 # -- one run and its end -----------------------------------------------------------------------------------------
 
 
-def _apply_with(change: Callable[[Shell], Shell]) -> None:
+def _apply_with(change: Callable[[Ports], Ports]) -> None:
     """Carry out a plan in another outside world."""
     real = executor.apply
-    _replace(real, lambda intent, options, shell: real(intent, options, change(shell)))
+    _replace(real, lambda intent, options, ports: real(intent, options, change(ports)))
 
 
 @mutant
@@ -432,8 +432,8 @@ def calls_in_flight_abandoned() -> None:
 
     @dataclass(frozen=True)
     class Impatient:
-        sender: executor.Sender
-        brake: Brake
+        sender: Sender
+        stop_signal: StopSignal
 
         def invoke(self, invocation: Invocation) -> answers.Answer:
             first: SimpleQueue[answers.Answer] = SimpleQueue()
@@ -442,11 +442,11 @@ def calls_in_flight_abandoned() -> None:
                 first.put(self.sender.invoke(invocation))
 
             def give_up() -> None:
-                self.brake.pulled.wait()
+                self.stop_signal.given.wait()
                 first.put(answers.Unknown("nothing came of it"))
 
             for target in (answer, give_up):
                 threading.Thread(target=target, daemon=True).start()
             return first.get()
 
-    _apply_with(lambda shell: replace(shell, sender=Impatient(shell.sender, shell.brake)))
+    _apply_with(lambda ports: replace(ports, sender=Impatient(ports.sender, ports.stop_signal)))

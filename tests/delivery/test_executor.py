@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from reconciler.delivery import executor as applying
 from reconciler.delivery.answers import Accepted, Answer, NotProcessed, Refused, Rejected, Unknown
 from reconciler.delivery.batch import Invocation, Request
-from reconciler.delivery.executor import Shell, apply
+from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import intend
+from reconciler.delivery.ports import Ports
 from reconciler.delivery.retry import Budget
-from reconciler.delivery.throttle import Brake
+from reconciler.delivery.throttle import StopSignal
 from reconciler.errors import StateError
 from reconciler.interaction import Interaction, OnChange, Place, content_digest, dispatch_body, is_once
 from reconciler.planning.plan import Plan
@@ -256,7 +257,7 @@ class Disk:
     machine: Machine = field(default_factory=lambda: Machine(None))
 
     def save(self, state: State) -> None:
-        """See apply.Store."""
+        """See ports.Store."""
 
         def replace_both() -> None:
             self.data, self.journal = b"".join(codec.encode(state)), b""
@@ -264,10 +265,10 @@ class Disk:
         self.machine.around(replace_both, torn=lambda: None)
 
     def prepare(self, opened: Mapping[str, Open]) -> None:
-        """See apply.Store."""
+        """See ports.Store."""
 
     def append(self, records: Sequence[Record]) -> None:
-        """See apply.Store."""
+        """See ports.Store."""
         lines, before = b"".join(map(journal.encode, records)), self.journal
 
         def append() -> None:
@@ -297,11 +298,11 @@ class Network:
     api: Api
     disk: Disk
     machine: Machine
-    brake: Brake
+    stop_signal: StopSignal
     calls: Iterator[Call]
 
     def invoke(self, invocation: Invocation) -> Answer:
-        """See apply.Sender."""
+        """See ports.Sender."""
         chains = self.disk.read()[0].chains()
         for request in invocation.requests:
             assert chains[request.address][0][0] == request.requestid, "sent before the link in front of it was settled"
@@ -311,7 +312,7 @@ class Network:
     def _call(self, invocation: Invocation, call: Call) -> Answer:
         fault = self._possible(call.fault, invocation)
         if fault in INTERRUPTIONS:
-            self.brake.interrupt()
+            self.stop_signal.interrupt()
         if fault is Fault.CALL_LATE:
             self.api.late.append(invocation)
         elif fault in UNHEARD:
@@ -342,15 +343,15 @@ class Clock:
         self.days = 0
 
     def now(self) -> datetime:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=2 * self.days, seconds=self.passed)
 
     def monotonic(self) -> float:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         return self.passed
 
     def wait(self, seconds: float, until: threading.Event) -> None:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         if not until.is_set():
             self.passed += seconds
 
@@ -359,16 +360,16 @@ class Silent:
     """Tells nobody."""
 
     def started(self, requests: int) -> None:
-        """See apply.Progress."""
+        """See ports.Progress."""
 
     def settled(self, succeeded: int, failed: int) -> None:
-        """See apply.Progress."""
+        """See ports.Progress."""
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """See apply.Progress."""
+        """See ports.Progress."""
 
     def finished(self) -> None:
-        """See apply.Progress."""
+        """See ports.Progress."""
 
 
 class OneAfterTheOther:
@@ -446,7 +447,7 @@ class World:
     def run(self, calls: tuple[Call, ...] = (), stop: Stop | None = None) -> None:
         """Apply, as the command does."""
         before = (self.disk.data, self.disk.journal)
-        machine, brake = Machine(stop), Brake()
+        machine, stop_signal = Machine(stop), StopSignal()
         state, left_over = self.disk.read()
         wanted = plan(self.declared.values(), state, self.policy, self.clock.now(), TARGET)
         if not wanted.writes and not left_over:
@@ -457,12 +458,12 @@ class World:
         if self.frozen:
             # A request that the API took once is not refused as a body it can't read.
             calls = tuple(call for call in calls if call.fault not in REFUSALS)
-        network = Network(self.api, self.disk, machine, brake, iter(calls))
-        shell = Shell(self.disk, network, self.clock, Silent(), brake, random.Random(1))  # noqa: S311
+        network = Network(self.api, self.disk, machine, stop_signal, iter(calls))
+        ports = Ports(self.disk, network, self.clock, Silent(), stop_signal, random.Random(1).random)  # noqa: S311
         intent = intend(wanted, self.declared, state, stamp(self.clock.now()), TARGET)
         self.disk.machine = machine
         try:
-            apply(intent, replace(OPTIONS, parallelism=1, budget=self.budget), shell)
+            apply(intent, replace(OPTIONS, parallelism=1, budget=self.budget), ports)
         except (Crash, StateError):
             if stop and stop.disk_lost and self.can_lose_the_disk(calls):
                 self.frozen = self.frozen or (self.disk.data, self.disk.journal) != before

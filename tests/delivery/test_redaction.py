@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.delivery.batch import Invocation
-from reconciler.delivery.redaction import HIDDEN, LONGEST, Scrubber, conceal, hide
+from reconciler.delivery.redaction import HIDDEN, LONGEST, Redactor, conceal, hide
 from reconciler.delivery.retry import NO_REASON
 from reconciler.interaction import Interaction, packed, public_fields
 from reconciler.state.model import Kind, Outcome, Result
@@ -26,10 +26,10 @@ SENSITIVE: Final = frozenset({"clid", "interactionproperty:ToNum"})
 CHARACTERS: Final = st.characters(codec="latin-1", exclude_characters="\0")
 
 
-def scrubber(*items: dict[str, Any]) -> Scrubber:
-    """Return the scrubber of an Invocation that carries the items."""
+def redactor(*items: dict[str, Any]) -> Redactor:
+    """Return the redactor of an Invocation that carries the items."""
     dispatch = request("r1", interaction("A", linkeddata=list(items)))
-    return Scrubber(Invocation.of("Crm", (dispatch, request("r2", interaction("B"), Kind.RELEASE))), SENSITIVE)
+    return Redactor(Invocation.of("Crm", (dispatch, request("r2", interaction("B"), Kind.RELEASE))), SENSITIVE)
 
 
 def clid(value: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def clid(value: str) -> dict[str, Any]:
 @pytest.mark.parametrize("value", [NUMBER, ODD])
 def test_no_encoding_slips_through(encode: Any, value: str) -> None:
     """However a value is echoed, no word of four letters or more of it is left."""
-    clean = scrubber(clid(value)).clean(f"the API answered 400: wrong {encode(value)} there")
+    clean = redactor(clid(value)).clean(f"the API answered 400: wrong {encode(value)} there")
     assert HIDDEN in clean
     assert clean.startswith("the API answered 400: wrong ")
     assert not [word for word in ("7700", "900123", "O'Neil", "The", "<co>") if word.lower() in clean[28:-6].lower()]
@@ -68,7 +68,7 @@ def test_no_encoding_slips_through(encode: Any, value: str) -> None:
 @pytest.mark.parametrize("echo", ["447700900123", "7700900123", "07700900123", "00447700900123"])
 def test_a_phone_number_in_another_spelling(echo: str) -> None:
     """A number that the API wrote its own way is found by its last nine digits."""
-    clean = scrubber(clid(NUMBER)).clean(f"no such number: {echo}.")
+    clean = redactor(clid(NUMBER)).clean(f"no such number: {echo}.")
     assert "7700" not in clean
     assert "900123" not in clean
 
@@ -80,34 +80,34 @@ def test_what_is_not_sensitive_stays() -> None:
         {"type": "interactionproperty", "key": "Other", "value": "shown"},
         {"type": "interactionproperty", "key": "ToNum", "value": "hidden"},
     ]
-    assert scrubber(*items).clean("Ada shown hidden") == f"Ada shown {HIDDEN}"
+    assert redactor(*items).clean("Ada shown hidden") == f"Ada shown {HIDDEN}"
 
 
 def test_a_short_value_counts_by_itself() -> None:
     """A value of less than four characters is not cut out of the middle of words and numbers."""
-    assert scrubber(clid("40")).clean("answered 400: 40 is wrong") == f"answered 400: {HIDDEN} is wrong"
+    assert redactor(clid("40")).clean("answered 400: 40 is wrong") == f"answered 400: {HIDDEN} is wrong"
 
 
 def test_the_longest_spelling_goes_first() -> None:
     """A value that holds another leaves nothing of itself behind."""
-    assert scrubber(clid("900123"), clid("7900123456")).clean("7900123456") == HIDDEN
+    assert redactor(clid("900123"), clid("7900123456")).clean("7900123456") == HIDDEN
 
 
 def test_nothing_to_hide_changes_nothing() -> None:
     """Without sensitive values, or without text, the text is as it was."""
-    assert scrubber().clean("the API answered 400: no") == "the API answered 400: no"
-    assert scrubber(clid(NUMBER)).clean("") == ""
-    assert scrubber(clid(" ")).clean("a b") == "a b"
+    assert redactor().clean("the API answered 400: no") == "the API answered 400: no"
+    assert redactor(clid(NUMBER)).clean("") == ""
+    assert redactor(clid(" ")).clean("a b") == "a b"
 
 
 def test_our_own_words_stay() -> None:
     """What we say ourselves holds nothing of the API's, even if a value reads like a part of it."""
-    assert scrubber(clid("named")).clean(NO_REASON) == NO_REASON
+    assert redactor(clid("named")).clean(NO_REASON) == NO_REASON
 
 
 def test_a_long_message_is_cut_after_it_was_cleaned() -> None:
     """Half a value would not be found, so what is shown is cut last."""
-    clean = scrubber(clid(NUMBER)).clean("x" * (LONGEST - 8) + NUMBER)
+    clean = redactor(clid(NUMBER)).clean("x" * (LONGEST - 8) + NUMBER)
     assert len(clean) <= LONGEST
     assert "+44" not in clean
 
@@ -115,7 +115,7 @@ def test_a_long_message_is_cut_after_it_was_cleaned() -> None:
 @pytest.mark.parametrize("start", range(19_980, 20_001))
 def test_a_huge_message_leaves_no_half_value(start: int) -> None:
     """Only so much of a message is looked at, and a value that stands across that border is not left behind."""
-    assert "+44" not in scrubber(clid(NUMBER)).clean(" " * start + NUMBER * 2 + " " * 5_000)
+    assert "+44" not in redactor(clid(NUMBER)).clean(" " * start + NUMBER * 2 + " " * 5_000)
 
 
 def test_outcomes_are_cleaned() -> None:
@@ -125,7 +125,7 @@ def test_outcomes_are_cleaned() -> None:
         Outcome("r2", Result.FAILED, NO_REASON, resent=True),
         Outcome("r3", Result.SUCCEEDED),
     )
-    assert scrubber(clid(NUMBER)).clean_outcomes(outcomes) == (
+    assert redactor(clid(NUMBER)).clean_outcomes(outcomes) == (
         Outcome("r1", Result.FAILED, f"no {HIDDEN}"),
         *outcomes[1:],
     )

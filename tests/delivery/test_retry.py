@@ -14,12 +14,12 @@ from reconciler.delivery.batch import Invocation
 from reconciler.delivery.retry import (
     BACKOFF_CAP,
     NO_REASON,
-    Again,
     Budget,
-    Decision,
+    GiveUp,
     Halve,
     History,
-    Left,
+    Retry,
+    RetryDecision,
     Settled,
     backoff,
     decide,
@@ -37,7 +37,7 @@ SPENT, SPENT_UNKNOWN = History(5, 60, unknown=False), History(5, 60, unknown=Tru
 BUDGET: Final = Budget()
 UNSENT: Final = (Outcome("r1", Result.UNSENT), Outcome("r2", Result.UNSENT))
 
-TABLE: Final[list[tuple[str, Answer, Invocation, History, Decision]]] = [
+TABLE: Final[list[tuple[str, Answer, Invocation, History, RetryDecision]]] = [
     (
         "a valid 200 settles: named ones failed, the rest succeeded",
         Accepted(frozenset({"r2"})),
@@ -59,31 +59,31 @@ TABLE: Final[list[tuple[str, Answer, Invocation, History, Decision]]] = [
         SPENT,
         Settled((Outcome("r1", Result.SUCCEEDED),)),
     ),
-    ("an unknown outcome is tried again", Unknown("lost"), TWO, ONCE_UNKNOWN, Again(0.5, "lost")),
-    ("unknown at the end of the budget: nothing is recorded", Unknown("lost"), TWO, SPENT_UNKNOWN, Left((), "lost")),
-    ("what was not processed is tried again", NotProcessed("busy"), TWO, NEW, Again(0.5, "busy")),
+    ("an unknown outcome is tried again", Unknown("lost"), TWO, ONCE_UNKNOWN, Retry(0.5, "lost")),
+    ("unknown at the end of the budget: nothing is recorded", Unknown("lost"), TWO, SPENT_UNKNOWN, GiveUp((), "lost")),
+    ("what was not processed is tried again", NotProcessed("busy"), TWO, NEW, Retry(0.5, "busy")),
     (
         "not processed at the end of the budget: unsent",
         NotProcessed("busy"),
         TWO,
         SPENT,
-        Left(UNSENT, "busy"),
+        GiveUp(UNSENT, "busy"),
     ),
     (
         "not processed at last, but once unknown: still unknown",
         NotProcessed("busy"),
         TWO,
         SPENT_UNKNOWN,
-        Left((), "busy"),
+        GiveUp((), "busy"),
     ),
-    ("Retry-After is honoured", NotProcessed("busy", 30.0), TWO, NEW, Again(30.0, "busy")),
-    ("Retry-After is honoured for unknown outcomes", Unknown("503", 30.0), TWO, ONCE_UNKNOWN, Again(30.0, "503")),
+    ("Retry-After is honoured", NotProcessed("busy", 30.0), TWO, NEW, Retry(30.0, "busy")),
+    ("Retry-After is honoured for unknown outcomes", Unknown("503", 30.0), TWO, ONCE_UNKNOWN, Retry(30.0, "503")),
     (
         "Retry-After beyond the budget ends it",
         NotProcessed("busy", 3600.0),
         TWO,
         NEW,
-        Left(UNSENT, "busy"),
+        GiveUp(UNSENT, "busy"),
     ),
     ("a refused Invocation is halved", Refused("413"), TWO, NEW, Halve()),
     ("a refused Invocation is halved though it was unknown once", Refused("413"), TWO, ONCE_UNKNOWN, Halve()),
@@ -107,21 +107,21 @@ TABLE: Final[list[tuple[str, Answer, Invocation, History, Decision]]] = [
         Refused("400: no"),
         ONE,
         ONCE_UNKNOWN,
-        Left((), "400: no"),
+        GiveUp((), "400: no"),
     ),
     (
         "a refused tolerant release was not looked at: what stands behind it must wait",
         Refused("400: no"),
         LONE_TOLERANT,
         NEW,
-        Left((Outcome("r1", Result.UNSENT),), "400: no"),
+        GiveUp((Outcome("r1", Result.UNSENT),), "400: no"),
     ),
     (
         "a refused tolerant release of a larger body that was refused may have been looked at",
         Refused("400: no"),
         LONE_TOLERANT,
         HALVED,
-        Left((), "400: no"),
+        GiveUp((), "400: no"),
     ),
     (
         "a single refused request of a larger body that was refused has failed, and its retry may meet what it opened",
@@ -135,7 +135,7 @@ TABLE: Final[list[tuple[str, Answer, Invocation, History, Decision]]] = [
         Refused("400: no"),
         ONE,
         HALVED_UNKNOWN,
-        Left((), "400: no"),
+        GiveUp((), "400: no"),
     ),
     (
         "a valid 200 settles a half, and says that it was resent",
@@ -144,14 +144,14 @@ TABLE: Final[list[tuple[str, Answer, Invocation, History, Decision]]] = [
         HALVED,
         Settled((Outcome("r1", Result.SUCCEEDED, resent=True), Outcome("r2", Result.FAILED, NO_REASON, resent=True))),
     ),
-    ("a rejection stops everything", Rejected("403"), TWO, NEW, Left(UNSENT, "403", stop=True)),
-    ("an unknown outcome may be a reason to stop", Unknown("404", stop=True), TWO, NEW, Left((), "404", stop=True)),
+    ("a rejection stops everything", Rejected("403"), TWO, NEW, GiveUp(UNSENT, "403", stop=True)),
+    ("an unknown outcome may be a reason to stop", Unknown("404", stop=True), TWO, NEW, GiveUp((), "404", stop=True)),
     (
         "a rejection proves nothing about what was unknown once",
         Rejected("403"),
         TWO,
         ONCE_UNKNOWN,
-        Left((), "403", stop=True),
+        GiveUp((), "403", stop=True),
     ),
 ]
 
@@ -159,7 +159,7 @@ TABLE: Final[list[tuple[str, Answer, Invocation, History, Decision]]] = [
 @pytest.mark.parametrize(
     ("answer", "invocation", "history", "decision"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
 )
-def test_decision(answer: Answer, invocation: Invocation, history: History, decision: Decision) -> None:
+def test_decision(answer: Answer, invocation: Invocation, history: History, decision: RetryDecision) -> None:
     """Each answer, given what was before it, leads to just this."""
     assert decide(answer, invocation, history, BUDGET, 0.5) == decision
 
@@ -189,7 +189,7 @@ def test_what_may_have_been_processed_is_never_forgotten(
             assert isinstance(answer, Accepted) or not history.unknown
             assert isinstance(answer, Accepted) or len(invocation.requests) == 1
             assert all(outcome.resent is history.in_doubt for outcome in outcomes)
-        case Left(outcomes):
+        case GiveUp(outcomes):
             assert bool(outcomes) is not history.in_doubt
 
 
@@ -197,7 +197,7 @@ def test_what_may_have_been_processed_is_never_forgotten(
 def test_the_budget_is_kept(answer: Answer, invocation: Invocation, history: History, jitter: float) -> None:
     """Nothing is sent again after the last try, nor later than the budget's end."""
     decision = decide(answer, invocation, history, BUDGET, jitter)
-    if isinstance(decision, Again):
+    if isinstance(decision, Retry):
         assert history.tries < BUDGET.tries
         assert history.elapsed + decision.wait < BUDGET.seconds
 

@@ -54,15 +54,15 @@ class QuickClock:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def now(self) -> datetime:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         return time.monotonic() + self.ahead
 
     def wait(self, seconds: float, until: threading.Event) -> None:
-        """See pace.Clock."""
+        """See throttle.Clock."""
         del until
         with self.lock:
             self.waits.append(seconds)

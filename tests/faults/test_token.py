@@ -58,7 +58,7 @@ def test_no_token_to_the_end_is_unsent(place: Workplace, server: SandboxServer, 
     assert ran.code == 1
     assert "Problem: no token" in ran.out
     assert (len(tokens(server)), len(invokes(server))) == (5, 0)
-    assert len(clock.waits) >= 4  # a 429 slows the pace as well
+    assert len(clock.waits) >= 4  # a 429 slows the rate as well
     assert (pending(place, unsent=True), failures(place)) == (NAMES, {})
     check_recovers(place, server)
 

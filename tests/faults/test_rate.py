@@ -1,10 +1,9 @@
-"""Budget, back-off and pace, by the waits that a run asks for; and how waiting shows."""
+"""Budget, back-off and rate, by the waits that a run asks for; and how waiting shows."""
 
 from __future__ import annotations
 
 import os
 import pty
-import random
 import subprocess
 from contextlib import AbstractContextManager
 from unittest import mock
@@ -17,21 +16,9 @@ from tests.command import COMMAND, Workplace, clean_environment
 from tests.faults.harness import FOUR, SPREAD, QuickClock, apply, check_recovers, invokes, many, pending
 
 
-class Loaded(random.Random):
-    """Dice that always fall the same way."""
-
-    def __init__(self, value: float) -> None:
-        super().__init__()
-        self._value = value
-
-    def random(self) -> float:
-        """Return the value."""
-        return self._value
-
-
 def loaded(value: float) -> AbstractContextManager[object]:
     """Let apply use loaded dice."""
-    return mock.patch("reconciler.cli.apply.random.Random", return_value=Loaded(value))
+    return mock.patch("reconciler.cli.apply.random.random", return_value=value)
 
 
 @pytest.mark.parametrize("fault", ["status=500", "status=429", "drop=before", "garbage", "status=503 path=token"])
@@ -44,7 +31,7 @@ def test_back_off_is_exponential_with_full_jitter(
     apply(place)
     again = [wait for wait in clock.waits if wait > 0]
     assert len(again) >= 4
-    if "429" not in fault:  # there, the pace adds its own waits
+    if "429" not in fault:  # there, the rate limiter adds its own waits
         assert all(0 <= wait <= 0.5 * 2**number for number, wait in enumerate(clock.waits, start=1))
 
 

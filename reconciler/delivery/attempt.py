@@ -1,0 +1,102 @@
+"""One Invocation in a worker's thread: sent until its outcome is known, its budget is spent, or the run stops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reconciler.delivery.answers import Accepted, Answer, NotProcessed, Unknown
+from reconciler.delivery.batch import Invocation
+from reconciler.delivery.ports import ApplyOptions, Ports
+from reconciler.delivery.redaction import Redactor
+from reconciler.delivery.retry import GiveUp, Halve, History, Retry, Settled, decide
+from reconciler.delivery.throttle import RateLimiter
+from reconciler.state.model import Outcome, Result
+
+_TOO_LONG: Final = "the API asked for a longer wait than this run may take"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An Invocation to send. `unknown`: an attempt of its requests, in whatever run, had an unknown outcome.
+
+    `halved`: it is a half of one that was refused. A half keeps the redactor of the whole: what the API says of it
+    may still speak of the other half.
+    """
+
+    invocation: Invocation
+    redactor: Redactor
+    unknown: bool
+    halved: bool = False
+
+    @classmethod
+    def of(cls, invocation: Invocation, sensitive: frozenset[str]) -> Attempt:
+        """Return the first attempt of this run at an Invocation."""
+        return cls(invocation, Redactor(invocation, sensitive), unknown=invocation.requests[0].resend)
+
+    def halves(self) -> tuple[Attempt, Attempt]:
+        """Return its halves, each to be sent by itself."""
+        first, second = self.invocation.halves()
+        return replace(self, invocation=first, halved=True), replace(self, invocation=second, halved=True)
+
+    def unsent(self) -> tuple[Outcome, ...]:
+        """Return that its requests have not been processed, if that is certain."""
+        if self.unknown or self.halved:
+            return ()
+        return tuple(Outcome(request.requestid, Result.UNSENT) for request in self.invocation.requests)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """What an Invocation came to; `halves` are sent instead of it. `stop`: nothing more should be sent."""
+
+    outcomes: tuple[Outcome, ...]
+    problem: str = ""
+    stop: bool = False
+    halves: tuple[Attempt, ...] = ()
+
+
+class Retrier:
+    """Sends Invocations, each until it is settled or given up; may be used from several threads at once."""
+
+    def __init__(self, options: ApplyOptions, ports: Ports) -> None:
+        self._budget = options.budget
+        self._ports = ports
+        self._limiter = RateLimiter(ports.clock)
+
+    def send(self, attempt: Attempt) -> AttemptResult:
+        """Return what the Invocation came to."""
+        clock, stop_signal = self._ports.clock, self._ports.stop_signal
+        began, tries = clock.monotonic(), 0
+        while True:
+            in_time = self._limiter.take_turn(stop_signal, self._budget.seconds - (clock.monotonic() - began))
+            if stop_signal.given.is_set() or not in_time:
+                return AttemptResult(attempt.unsent(), "" if in_time else _TOO_LONG)
+            answer = self._ports.sender.invoke(attempt.invocation)
+            tries += 1
+            self._limit_rate(answer)
+            attempt = replace(attempt, unknown=attempt.unknown or isinstance(answer, Unknown))
+            history = History(tries, clock.monotonic() - began, attempt.unknown, attempt.halved)
+            decision = decide(answer, attempt.invocation, history, self._budget, self._ports.jitter())
+            if not isinstance(decision, Retry):
+                return self._end(attempt, decision)
+            self._ports.progress.waiting(decision.wait, attempt.redactor.clean(decision.reason))
+            clock.wait(decision.wait, stop_signal.given)
+
+    def _end(self, attempt: Attempt, decision: Settled | Halve | GiveUp) -> AttemptResult:
+        match decision:
+            case Settled(outcomes):
+                return AttemptResult(attempt.redactor.clean_outcomes(outcomes))
+            case Halve():
+                return AttemptResult((), halves=attempt.halves())
+            case GiveUp(outcomes, reason, stop):
+                if stop:
+                    # Here and now: other threads must not send until the coordinating one hears of it.
+                    self._ports.stop_signal.give()
+                return AttemptResult(outcomes, attempt.redactor.clean(reason), stop=stop)
+
+    def _limit_rate(self, answer: Answer) -> None:
+        if isinstance(answer, NotProcessed) and answer.throttled:
+            self._limiter.slow_down(answer.retry_after)
+        elif isinstance(answer, Accepted):
+            self._limiter.speed_up()

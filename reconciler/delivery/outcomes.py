@@ -1,0 +1,60 @@
+"""What is known of the requests of a run: in the journal first, then in the next state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.delivery.ports import Ports
+from reconciler.errors import StateError
+from reconciler.state.journal import Record
+from reconciler.state.model import Outcome, Result, State
+from reconciler.state.transitions import StateTransition
+from reconciler.times import stamp
+
+
+class OutcomeLog:
+    """The outcomes of a run, for one thread. `error`: the journal could not be written, so nothing more may be sent."""
+
+    def __init__(self, state: State, ports: Ports) -> None:
+        self.results: dict[str, Result] = {}
+        self.error: StateError | None = None
+        self._state = state
+        self._ports = ports
+        self._transition = StateTransition(state)
+        self._unfolded: list[tuple[str, tuple[Outcome, ...]]] = []
+
+    def append(self, outcomes: Sequence[tuple[Outcome, ...]]) -> Sequence[tuple[Outcome, ...]]:
+        """Journal the outcomes of Invocations that were answered together, and return those that are journalled."""
+        at = stamp(self._ports.clock.now())
+        try:
+            self._ports.store.append([Record(self._state.lineage, self._state.serial, at, each) for each in outcomes])
+        except StateError as error:
+            # What can't be remembered must not be done: nothing more is sent, and what was stays pending.
+            self.error = self.error or error
+            self._ports.stop_signal.give()
+            # What is known should not be lost with the one that could not be written.
+            return [each for each in outcomes if self.append([each])] if len(outcomes) > 1 else []
+        for each in outcomes:
+            self.results.update((outcome.requestid, outcome.result) for outcome in each)
+            self._unfolded.append((at, each))
+        return outcomes
+
+    def fold(self) -> None:
+        """Take in what is journalled, and get ready to save it: done while there is nothing to do but to wait."""
+        for at, outcomes in self._unfolded:
+            for outcome in outcomes:
+                self._transition.settle(outcome, at)
+        self._unfolded.clear()
+        self._ports.store.prepare(self._transition.take_opened())
+
+    def save(self) -> State:
+        """Save the state after all outcomes, if there are any, and return it."""
+        if not self.results:
+            return self._state
+        state = self._transition.done()
+        self._ports.store.save(state)
+        return state
+
+    def ended(self, how: Result) -> list[str]:
+        """Return the requestids with this result, in the order in which it was known."""
+        return [requestid for requestid, result in self.results.items() if result is how]

@@ -1,0 +1,80 @@
+"""What an apply needs of the outside world, as protocols: no files, no HTTP, no terminal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from reconciler.delivery.answers import Answer
+from reconciler.delivery.batch import Invocation
+from reconciler.delivery.retry import Budget
+from reconciler.delivery.throttle import Clock, StopSignal
+from reconciler.state.journal import Record
+from reconciler.state.model import Open, State
+
+
+class Store(Protocol):
+    """Where the state is kept."""
+
+    def save(self, state: State) -> None:
+        """Save the state for good, atomically; whatever the journal held is folded into it."""
+        ...
+
+    def prepare(self, opened: Mapping[str, Open]) -> None:
+        """Get entries of the next save ready, by address, while there is time for it; nothing depends on it."""
+        ...
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Add records to the journal for good; what follows an error starts where these did."""
+        ...
+
+
+class Sender(Protocol):
+    """Who talks to the API."""
+
+    def invoke(self, invocation: Invocation) -> Answer:
+        """Send the Invocation once and return what the answer proves. Never raises for what the network does."""
+        ...
+
+
+class Progress(Protocol):
+    """Who is told how far it is. May be called from several threads."""
+
+    def started(self, requests: int) -> None:
+        """So many requests will be sent."""
+        ...
+
+    def settled(self, succeeded: int, failed: int) -> None:
+        """So many more outcomes are known."""
+        ...
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Say that something is tried again after so many seconds."""
+        ...
+
+    def finished(self) -> None:
+        """Nothing more is sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """How to send: concurrent Invocations, largest body in bytes, budget of each Invocation."""
+
+    parallelism: int
+    request_bytes: int
+    sensitive: frozenset[str]
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The outside world of one apply; `jitter` draws a number from [0, 1)."""
+
+    store: Store
+    sender: Sender
+    clock: Clock
+    progress: Progress
+    stop_signal: StopSignal
+    jitter: Callable[[], float]
