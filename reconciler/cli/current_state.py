@@ -11,7 +11,7 @@ from reconciler.errors import StateMissing, TargetMismatch
 from reconciler.planning.guards import Refusal
 from reconciler.state.model import State, Target
 from reconciler.state.stores.local import Writer
-from reconciler.state.stores.reading import MAKE_STATE, WRONG_PATH, Found
+from reconciler.state.stores.reading import MAKE_STATE, WRONG_PATH, StoredState
 
 
 def state_to_plan(
@@ -52,7 +52,7 @@ def prepare_folder(workspace: Workspace, options: argparse.Namespace) -> None:
 
 def state_to_apply(
     workspace: Workspace, store: Writer, options: argparse.Namespace, console: Console
-) -> tuple[Found, tuple[Refusal, ...]]:
+) -> tuple[StoredState, tuple[Refusal, ...]]:
     """Return the state, made anew where that was asked for; or an empty one and the guard against going on with it."""
     try:
         found = store.read()
@@ -60,10 +60,10 @@ def state_to_apply(
         state = new_state(workspace.target)
         if not (options.new_state or workspace.sandbox):
             console.warn(str(missing), console.hint(missing))
-            return Found(state, left_over=False), (_no_state(workspace, "--new-state"),)
+            return StoredState(state, left_over=False), (_no_state(workspace, "--new-state"),)
         store.create(state)
         console.note(f"{workspace.shown(workspace.state_path)}: a new, empty state")
-        return Found(state, left_over=False), ()
+        return StoredState(state, left_over=False), ()
     check_target(found.state, workspace)
     return found, ()
 

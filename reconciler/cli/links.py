@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from reconciler.render.links import Links
+from reconciler.render.links import SourceLinks
 
 _URL: Final = re.compile(r"https?://[A-Za-z0-9._~:/%-]+")
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-def links(folder: Path, environ: Mapping[str, str]) -> Links | None:
+def links(folder: Path, environ: Mapping[str, str]) -> SourceLinks | None:
     """Return how to link to declarations, which are named relative to `folder`; None where it isn't known.
 
     `RECONCILER_COMMIT` says which commit, where the platform's own (a pull request's merge) won't be there for long.
@@ -23,7 +23,7 @@ def links(folder: Path, environ: Mapping[str, str]) -> Links | None:
     for blob, root in ((_github(environ), "GITHUB_WORKSPACE"), (_gitlab(environ), "CI_PROJECT_DIR")):
         prefix = position(folder, environ.get(root))
         if blob and prefix is not None:
-            return Links(blob, prefix)
+            return SourceLinks(blob, prefix)
     return None
 
 

@@ -15,9 +15,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from reconciler.config.urls import Region, UrlRefused, check_url
-from reconciler.declarations.rules import Rules
-from reconciler.planning.guards import Limits
-from reconciler.planning.planner import Policy
+from reconciler.declarations.rules import DeclarationRules
+from reconciler.planning.guards import GuardLimits
+from reconciler.planning.planner import PlanPolicy
 from reconciler.yamlfile.scalars import resolve
 
 TEXT: Final = "text"
@@ -130,21 +130,21 @@ class Configuration(BaseModel):
         return {key: part for key, part in value.items() if part is not None or key not in cls.model_fields}
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> PlanPolicy:
         """The planner's part."""
         unit = _UNITS[self.resend_within[-1]]
         within = timedelta(**{unit: int(self.resend_within[:-1])})
-        return Policy(frozenset(self.sensitive), self.release_attempts, self.on_unknown == "hold", within)
+        return PlanPolicy(frozenset(self.sensitive), self.release_attempts, self.on_unknown == "hold", within)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> GuardLimits:
         """The guards' part."""
-        return Limits(self.max_release_percent, self.max_releases, self.max_dispatches)
+        return GuardLimits(self.max_release_percent, self.max_releases, self.max_dispatches)
 
     @property
-    def rules(self) -> Rules:
+    def rules(self) -> DeclarationRules:
         """The declarations' part."""
-        return Rules(frozenset(self.sensitive), frozenset(self.linkeddata_types), self.request_bytes)
+        return DeclarationRules(frozenset(self.sensitive), frozenset(self.linkeddata_types), self.request_bytes)
 
 
 class ConfigurationFile(Configuration):

@@ -18,14 +18,14 @@ _NAME: Final = re.compile(r"[A-Za-z_-]{1,40}").fullmatch
 _SAFE: Final = ("https://", "http://")
 
 
-class Report(Protocol):
+class ReportProblem(Protocol):
     """Takes a problem of the value at a path: its code, what is said of the value, a hint."""
 
     def __call__(self, path: Path, code: str, said: str, hint: str = "", *, warning: bool = False) -> None: ...  # noqa: D102 - said above
 
 
 def check_linkeddata(
-    items: list[Any], path: Path, allowed: frozenset[str], broken: frozenset[Path], report: Report
+    items: list[Any], path: Path, allowed: frozenset[str], broken: frozenset[Path], report: ReportProblem
 ) -> None:
     """Report what is wrong with the items at `path`; `broken` ones have the wrong shape and are left out."""
     for index, item in enumerate(items):
@@ -49,7 +49,7 @@ def scheme(url: str) -> str:
     return "".join(kept).lower()
 
 
-def _unknown_type(path: Path, kind: str, allowed: frozenset[str], report: Report) -> None:
+def _unknown_type(path: Path, kind: str, allowed: frozenset[str], report: ReportProblem) -> None:
     known = sorted({*LINKEDDATA_TYPES, *allowed})
     close = suggestion(kind, known)
     # What doesn't look like a type may be a value that slipped in here: it isn't shown.
@@ -59,7 +59,7 @@ def _unknown_type(path: Path, kind: str, allowed: frozenset[str], report: Report
     report(path, "unknown-type", said, f"{hint}\nto allow another, add it to `linkeddata_types` in reconciler.yaml")
 
 
-def _needed(path: Path, item: dict[str, Any], needs: tuple[str, ...], report: Report) -> None:
+def _needed(path: Path, item: dict[str, Any], needs: tuple[str, ...], report: ReportProblem) -> None:
     for name in needs:
         if name not in item:
             report(path, "missing-field", f"has no '{name}', which type {item['type']} needs")
@@ -68,6 +68,6 @@ def _needed(path: Path, item: dict[str, Any], needs: tuple[str, ...], report: Re
         report((*path, "key"), "key-with-spaces", said, warning=True)
 
 
-def _dangerous(path: Path, url: str, report: Report) -> None:
+def _dangerous(path: Path, url: str, report: ReportProblem) -> None:
     said = f"is a {scheme(url)}: address, which an agent's browser would run or open"
     report(path, "dangerous-url", said, "use an https: address")

@@ -11,7 +11,7 @@ from typing import Final
 from reconciler.declarations.discovery import Source, read, walk
 from reconciler.declarations.parallel import cores, spread
 from reconciler.declarations.result import ValidationResult
-from reconciler.declarations.rules import Rules
+from reconciler.declarations.rules import DeclarationRules
 from reconciler.errors import DeclarationError, Problem
 from reconciler.interaction import Interaction
 from reconciler.yamlfile.reader import parse
@@ -29,7 +29,7 @@ class Declarations:
     files: int = 0
 
 
-def load(root: Path, rules: Rules, *, base: Path) -> Declarations:
+def load(root: Path, rules: DeclarationRules, *, base: Path) -> Declarations:
     """Return what the files under `root` (a folder or a file) declare; files are named relative to `base`.
 
     Raises DeclarationError with every problem of every file; if `root` isn't there, with one of code `missing-path`.
@@ -49,14 +49,14 @@ def load(root: Path, rules: Rules, *, base: Path) -> Declarations:
     return Declarations(tuple(interactions), tuple(problems), len(sources))
 
 
-def _read_files(sources: Sequence[Source], rules: Rules) -> ValidationResult:
+def _read_files(sources: Sequence[Source], rules: DeclarationRules) -> ValidationResult:
     found = ValidationResult()
     for source in sources:
         found.add(_read_file(source, rules))
     return found
 
 
-def _read_file(source: Source, rules: Rules) -> ValidationResult:
+def _read_file(source: Source, rules: DeclarationRules) -> ValidationResult:
     from reconciler.declarations.validation import validate  # noqa: PLC0415 - pydantic takes long to import; reading a config needs none
 
     data = read(source)

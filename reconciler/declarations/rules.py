@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class DeclarationRules:
     """What the configuration says about declarations.
 
     `sensitive` holds types (or `type:key`) whose values aren't shown, `linkeddata_types` further allowed types,

@@ -14,7 +14,7 @@ import orjson
 from reconciler.declarations.linkeddata import check_linkeddata
 from reconciler.declarations.messages import problem_at, suggestion, translated, where
 from reconciler.declarations.result import ValidationResult
-from reconciler.declarations.rules import Rules
+from reconciler.declarations.rules import DeclarationRules
 from reconciler.declarations.schema import ON_CHANGE, PREVENT_RELEASE, SENT, WHOLE, shape_errors
 from reconciler.errors import Problem
 from reconciler.interaction import (
@@ -33,7 +33,7 @@ _ENVELOPE: Final = len('{"requests":[,"requestid":""]}') + 36
 _PROVIDER: Final = len('"provider":,')
 
 
-def validate(document: Document, name: str, rules: Rules) -> ValidationResult:
+def validate(document: Document, name: str, rules: DeclarationRules) -> ValidationResult:
     """Check one document of the file `name`; its problems are in no particular order, and may repeat."""
     if document.value is None:
         return ValidationResult()
@@ -72,7 +72,7 @@ class _Checker:
 
     __slots__ = ("_base", "_broken", "_document", "_errors", "_name", "_provider", "_rules", "_sound", "checked")
 
-    def __init__(self, document: Document, name: str, rules: Rules, broken: frozenset[Path]) -> None:
+    def __init__(self, document: Document, name: str, rules: DeclarationRules, broken: frozenset[Path]) -> None:
         """`broken` are the paths to what has the wrong shape, and to all that holds it."""
         self.checked = ValidationResult()
         self._broken, self._errors = broken, 0

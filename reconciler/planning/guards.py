@@ -32,7 +32,7 @@ RefusalCode = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GuardLimits:
     """The configured limits; None is no limit."""
 
     max_release_percent: int
@@ -68,7 +68,7 @@ class Refusal:
     names: tuple[str, ...] = ()
 
 
-def refusals(plan: Plan, limits: Limits, approvals: Approvals, root: str = ".") -> tuple[Refusal, ...]:
+def refusals(plan: Plan, limits: GuardLimits, approvals: Approvals, root: str = ".") -> tuple[Refusal, ...]:
     """Return every guard that stands against the plan; none means it may be applied.
 
     `root` is the file or folder that the declarations were read from, named as their files are.
@@ -113,7 +113,7 @@ def _is_within(file: str, root: str) -> bool:
     return not file or file == root or file.startswith(f"{root}/") or (root == "." and not file.startswith("../"))
 
 
-def _releases(plan: Plan, limits: Limits, approvals: Approvals) -> Refusal | None:
+def _releases(plan: Plan, limits: GuardLimits, approvals: Approvals) -> Refusal | None:
     releases = sum(change.releases and not is_once(change.address) for change in plan.changes)
     if approvals.releases is not None and releases <= approvals.releases:
         return None
@@ -133,7 +133,7 @@ def _releases(plan: Plan, limits: Limits, approvals: Approvals) -> Refusal | Non
     )
 
 
-def _dispatches(plan: Plan, limits: Limits, approvals: Approvals) -> Refusal | None:
+def _dispatches(plan: Plan, limits: GuardLimits, approvals: Approvals) -> Refusal | None:
     dispatches = sum(change.dispatches for change in plan.changes)
     if approvals.dispatches is not None and dispatches <= approvals.dispatches:
         return None

@@ -30,14 +30,14 @@ from reconciler.interaction import (
 from reconciler.planning import diff
 from reconciler.planning.plan import Action, Change, Plan, Reason, Side, Step
 from reconciler.planning.renames import with_renames
-from reconciler.planning.unknown_outcomes import Links, needs_settling, reuse_unsent, settle, tolerant, why_held
+from reconciler.planning.unknown_outcomes import PendingChain, needs_settling, reuse_unsent, settle, tolerant, why_held
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 
 Failures = list[tuple[str, Failed]]
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PlanPolicy:
     """What the configuration decides about planning (docs/configuration.md)."""
 
     sensitive: frozenset[str]
@@ -52,12 +52,12 @@ class _Case(NamedTuple):
     address: str
     wanted: Interaction | None
     opened: Open | None
-    links: Links
+    links: PendingChain
     failures: Failures
 
 
 def plan(
-    desired: Iterable[Interaction], state: State, policy: Policy, now: datetime, target: Target | None = None
+    desired: Iterable[Interaction], state: State, policy: PlanPolicy, now: datetime, target: Target | None = None
 ) -> Plan:
     """Return what brings the state to what is desired; addresses in `desired` are unique.
 
@@ -86,13 +86,13 @@ def plan(
     )
 
 
-def _releasable(state: State, chains: Mapping[str, Links], failures: Mapping[str, Failures]) -> int:
+def _releasable(state: State, chains: Mapping[str, PendingChain], failures: Mapping[str, Failures]) -> int:
     maybe = {address for address, links in chains.items() if needs_settling(links)}
     maybe |= {address for address, entries in failures.items() if _maybe_open(entries)}
     return sum(not is_once(address) for address in state.interactions.keys() | maybe)
 
 
-def _change(case: _Case, policy: Policy, now: datetime) -> Change | None:
+def _change(case: _Case, policy: PlanPolicy, now: datetime) -> Change | None:
     if needs_settling(case.links):
         return _unknown(case, policy, now)
     change = _known(case, policy)
@@ -105,7 +105,7 @@ def _change(case: _Case, policy: Policy, now: datetime) -> Change | None:
     return change
 
 
-def _known(case: _Case, policy: Policy) -> Change | None:
+def _known(case: _Case, policy: PlanPolicy) -> Change | None:
     if case.opened is None:
         return _closed(case, policy)
     if case.wanted is None:
@@ -122,7 +122,7 @@ def _known(case: _Case, policy: Policy) -> Change | None:
 # -- nothing is open ---------------------------------------------------------------------------------------------
 
 
-def _closed(case: _Case, policy: Policy) -> Change | None:
+def _closed(case: _Case, policy: PlanPolicy) -> Change | None:
     wanted, maybe_open = case.wanted, _maybe_open(case.failures)
     if maybe_open and not policy.release_attempts:
         return _held(case, Reason.HELD_NEVER_GONE, _failed_side(maybe_open), policy)
@@ -152,11 +152,11 @@ def _maybe_closed(failures: Failures) -> bool:
     return any(failure.resent and failure.action == "release" for _, failure in failures)
 
 
-def _tolerant(failure: Failed, policy: Policy) -> tuple[Step, ...]:
+def _tolerant(failure: Failed, policy: PlanPolicy) -> tuple[Step, ...]:
     return tolerant(failure.provider, failure.digest, policy.release_attempts)
 
 
-def _release_maybe_open(case: _Case, failure: Failed, policy: Policy) -> Change:
+def _release_maybe_open(case: _Case, failure: Failed, policy: PlanPolicy) -> Change:
     steps = _tolerant(failure, policy)
     change = Change(Action.RELEASE, case.address, Reason.MAYBE_OPEN, _failed_side(failure), steps=steps)
     return replace(change, follows=tuple(requestid for requestid, _ in case.failures))
@@ -166,7 +166,7 @@ def _failed_side(failure: Failed) -> Side:
     return Side(failure.provider, failure.digest, failure.source, prevent_release=failure.prevent_release)
 
 
-def _held(case: _Case, reason: Reason, before: Side, policy: Policy) -> Change:
+def _held(case: _Case, reason: Reason, before: Side, policy: PlanPolicy) -> Change:
     """Return a hold of what only a release could settle, while its declaration forbids any: the others go on."""
     follows = tuple(requestid for requestid, _ in case.failures)
     return Change(Action.HOLD, case.address, reason, before, _after(case, policy), follows=follows)
@@ -175,7 +175,7 @@ def _held(case: _Case, reason: Reason, before: Side, policy: Policy) -> Change:
 # -- open --------------------------------------------------------------------------------------------------------
 
 
-def _undeclared(case: _Case, opened: Open, policy: Policy) -> Change:
+def _undeclared(case: _Case, opened: Open, policy: PlanPolicy) -> Change:
     before = _before(opened, policy)
     if is_once(case.address):
         return Change(Action.FORGET, case.address, Reason.ONCE_GONE, before=before)
@@ -186,7 +186,7 @@ def _undeclared(case: _Case, opened: Open, policy: Policy) -> Change:
     return _retried(change, case.failures, Kind.RELEASE)
 
 
-def _same(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Change | None:
+def _same(case: _Case, opened: Open, wanted: Interaction, policy: PlanPolicy) -> Change | None:
     if (
         opened.source == wanted.place.file
         and opened.prevent_release == wanted.prevent_release
@@ -196,7 +196,7 @@ def _same(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Cha
     return Change(Action.RECORD, case.address, Reason.LOCAL, _before(opened, policy), _after(case, policy))
 
 
-def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> Change:
+def _differs(case: _Case, opened: Open, wanted: Interaction, policy: PlanPolicy) -> Change:
     shall = _public(wanted, policy)
     before, after = _before(opened, policy), _side(wanted, shall)
     changed = _changed_fields(opened, wanted, shall, policy)
@@ -217,7 +217,7 @@ def _differs(case: _Case, opened: Open, wanted: Interaction, policy: Policy) -> 
 
 
 def _changed_fields(
-    opened: Open, wanted: Interaction, shall: Mapping[str, Json], policy: Policy
+    opened: Open, wanted: Interaction, shall: Mapping[str, Json], policy: PlanPolicy
 ) -> tuple[diff.FieldChange, ...]:
     was = public_fields(orjson.loads(opened.fields), policy.sensitive)
     secret = _sensitive_changed(opened, was, wanted, policy.sensitive)
@@ -250,7 +250,7 @@ def _named(item: Mapping[str, Json]) -> dict[str, Json]:
 # -- unknown -----------------------------------------------------------------------------------------------------
 
 
-def _unknown(case: _Case, policy: Policy, now: datetime) -> Change:
+def _unknown(case: _Case, policy: PlanPolicy, now: datetime) -> Change:
     before, after = _maybe(case, policy), _after(case, policy)
     unknown = tuple(requestid for requestid, link in case.links if link.unknown)
     follows = (*unknown, *(requestid for requestid, _ in case.failures))
@@ -265,7 +265,7 @@ def _unknown(case: _Case, policy: Policy, now: datetime) -> Change:
     return Change(Action.SETTLE, case.address, Reason.OUTCOME_UNKNOWN, before, after, steps, follows=follows)
 
 
-def _maybe(case: _Case, policy: Policy) -> Side:
+def _maybe(case: _Case, policy: PlanPolicy) -> Side:
     """Return what is or may be open: what the state says, else the request that may have been processed."""
     if case.opened:
         return _before(case.opened, policy)
@@ -292,15 +292,15 @@ def _side(wanted: Interaction, fields: Mapping[str, Json]) -> Side:
     )
 
 
-def _public(wanted: Interaction, policy: Policy) -> dict[str, Json]:
+def _public(wanted: Interaction, policy: PlanPolicy) -> dict[str, Json]:
     return public_fields(wanted.request, policy.sensitive)
 
 
-def _after(case: _Case, policy: Policy) -> Side | None:
+def _after(case: _Case, policy: PlanPolicy) -> Side | None:
     return _side(case.wanted, _public(case.wanted, policy)) if case.wanted else None
 
 
-def _before(opened: Open, policy: Policy) -> Side:
+def _before(opened: Open, policy: PlanPolicy) -> Side:
     return Side(
         opened.provider,
         opened.digest,
@@ -310,7 +310,7 @@ def _before(opened: Open, policy: Policy) -> Side:
     )
 
 
-def _given_up(failures: Failures, policy: Policy) -> bool:
+def _given_up(failures: Failures, policy: PlanPolicy) -> bool:
     attempts = max((failure.attempts for _, failure in failures if failure.action == "release"), default=0)
     return 0 < policy.release_attempts <= attempts
 

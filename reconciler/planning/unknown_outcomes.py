@@ -18,18 +18,18 @@ from reconciler.interaction import Interaction, is_once, same_content
 from reconciler.planning.plan import Reason, Step
 from reconciler.state.model import Kind, Pending
 
-Links = Sequence[tuple[str, Pending]]
+PendingChain = Sequence[tuple[str, Pending]]
 CLOCKS_DIFFER: Final = timedelta(minutes=5)
 """So far ahead of this machine's clock another one may have been, which says nothing of a request's age."""
 
 
-def needs_settling(links: Links) -> bool:
+def needs_settling(links: PendingChain) -> bool:
     """Whether anything in the chain may have been processed, or must still be sent whatever is declared now."""
     return any(link.unknown or link.kind is Kind.TOLERANT for _, link in links)
 
 
 def why_held(
-    links: Links, wanted: Interaction | None, now: datetime, *, hold: bool, within: timedelta
+    links: PendingChain, wanted: Interaction | None, now: datetime, *, hold: bool, within: timedelta
 ) -> Reason | None:
     """Return why the chain must wait for a person, or None.
 
@@ -52,7 +52,7 @@ def why_held(
     return None
 
 
-def settle(links: Links, wanted: Interaction | None, release_attempts: int) -> tuple[Step, ...]:
+def settle(links: PendingChain, wanted: Interaction | None, release_attempts: int) -> tuple[Step, ...]:
     """Return the steps that settle the chain and then bring about what is wanted.
 
     A link that is kept goes out under its own requestid. What follows a release that fails is dropped by `fold`.
@@ -68,7 +68,7 @@ def tolerant(provider: str | None, digest: str, release_attempts: int) -> tuple[
     return (Step(Kind.TOLERANT, provider, digest),) * release_attempts
 
 
-def _settling(links: Links, wanted: Interaction | None, release_attempts: int) -> Iterator[Step]:
+def _settling(links: PendingChain, wanted: Interaction | None, release_attempts: int) -> Iterator[Step]:
     for requestid, link in links:
         if link.kind is not Kind.DISPATCH:
             yield Step(link.kind, link.provider, link.digest, requestid, resend=link.unknown)
@@ -81,7 +81,7 @@ def _settling(links: Links, wanted: Interaction | None, release_attempts: int) -
             yield from tolerant(link.provider, link.digest, release_attempts)
 
 
-def reuse_unsent(steps: tuple[Step, ...], links: Links) -> tuple[Step, ...]:
+def reuse_unsent(steps: tuple[Step, ...], links: PendingChain) -> tuple[Step, ...]:
     """Return the steps, new ones under the requestid of the same request where that was certainly not processed.
 
     Nothing can come of it twice: should it have been processed after all, the API ignores the copy. Each is used once.

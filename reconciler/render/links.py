@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class SourceLinks:
     """A commit of a repository: `blob` is the address of its files, `prefix` where ours are below its root."""
 
     blob: str

@@ -24,7 +24,7 @@ _OPEN: Final = object()
 _NAME: Final = re.compile(r"[a-z_]{1,40}").fullmatch
 
 
-class Refused(Exception):
+class YamlRefused(Exception):
     """The rest of the file can't be read."""
 
     def __init__(self, mark: Mark, code: str, message: str, hint: str = "") -> None:
@@ -68,7 +68,7 @@ class Builder:
             while (event := get()) is not None:
                 if type(event) is start:
                     self._one_document(event)
-        except Refused as refused:
+        except YamlRefused as refused:
             self._problem(refused.mark, refused.code, str(refused), refused.hint)
         return self.parsed
 
@@ -95,7 +95,7 @@ class Builder:
         if kind is events.AliasEvent:
             return self._alias(event, depth)
         if depth >= MAX_DEPTH:
-            raise Refused(event.start_mark, "too-deep", f"values nest deeper than {MAX_DEPTH} levels")
+            raise YamlRefused(event.start_mark, "too-deep", f"values nest deeper than {MAX_DEPTH} levels")
         if event.tag is not None:
             self._tag(event)
         if event.anchor is not None:
@@ -189,9 +189,9 @@ class Builder:
         weight = self._weigh(anchored.value)
         self._aliased += weight.nodes
         if self._aliased > MAX_ALIASED:
-            raise Refused(mark, "alias-bomb", f"aliases repeat more than {MAX_ALIASED:,} values")
+            raise YamlRefused(mark, "alias-bomb", f"aliases repeat more than {MAX_ALIASED:,} values")
         if depth + weight.height > MAX_DEPTH:
-            raise Refused(mark, "too-deep", f"values nest deeper than {MAX_DEPTH} levels through aliases")
+            raise YamlRefused(mark, "too-deep", f"values nest deeper than {MAX_DEPTH} levels through aliases")
         if anchored.text is not None:
             self._document.texts[id(mark)] = anchored.text
         return anchored.value

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from json import JSONDecodeError, JSONDecoder
 from typing import Any, Final, NoReturn
 
-from reconciler.yamlfile.builder import Refused
+from reconciler.yamlfile.builder import YamlRefused
 from reconciler.yamlfile.encoding import Lines, TextMark
 
 _decoded: Final = JSONDecoder().raw_decode
@@ -29,7 +29,7 @@ _HINTS: Final = {
 
 
 def json_events(text: str, events: Any) -> Iterator[Any]:
-    """Yield the events of the one document, none if there is nothing; raises Refused where it is not JSON.
+    """Yield the events of the one document, none if there is nothing; raises YamlRefused where it is not JSON.
 
     `events` holds their classes.
     """
@@ -101,7 +101,7 @@ class _Reader:
         except JSONDecodeError as error:
             self._refuse_string(error)
         if not value.isascii() and not _is_text(value):
-            raise Refused(mark, "surrogate", "half a surrogate pair is no character", "write the character itself")
+            raise YamlRefused(mark, "surrogate", "half a surrogate pair is no character", "write the character itself")
         return self._events.ScalarEvent(None, None, _IMPLICIT, value, mark, None, '"')
 
     def _mark(self) -> Any:
@@ -109,7 +109,7 @@ class _Reader:
 
     def _refuse(self, message: str) -> NoReturn:
         found = self._text[self._at : self._at + 1]
-        raise Refused(self._mark(), "json-syntax", f"this is not JSON: {message}", _HINTS.get(found, ""))
+        raise YamlRefused(self._mark(), "json-syntax", f"this is not JSON: {message}", _HINTS.get(found, ""))
 
     def _refuse_string(self, error: JSONDecodeError) -> NoReturn:
         self._at = error.pos

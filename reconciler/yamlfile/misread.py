@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from reconciler.yamlfile.builder import Refused
+from reconciler.yamlfile.builder import YamlRefused
 from reconciler.yamlfile.document import Mark
 from reconciler.yamlfile.encoding import Lines, TextMark
 
@@ -52,7 +52,7 @@ def suspicious(data: bytes) -> bool:
 
 
 class EventChecker:
-    """A parser's events, compared with the text: raises Refused or Misread where they aren't what it says."""
+    """A parser's events, compared with the text: raises YamlRefused or Misread where they aren't what it says."""
 
     __slots__ = ("_directives_may_follow", "_end", "_get", "_text")
 
@@ -113,4 +113,4 @@ class EventChecker:
 
 
 def _refuse(mark: Mark, message: str, hint: str) -> NoReturn:
-    raise Refused(mark, "yaml-syntax", message, hint)
+    raise YamlRefused(mark, "yaml-syntax", message, hint)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from reconciler.errors import Problem
 from reconciler.escape import visible
-from reconciler.yamlfile.builder import Builder, Refused
+from reconciler.yamlfile.builder import Builder, YamlRefused
 from reconciler.yamlfile.document import Mark, Parsed
 from reconciler.yamlfile.encoding import text_problem
 from reconciler.yamlfile.misread import EventChecker, Misread, suspicious
@@ -134,7 +134,7 @@ def _joined(stream: Iterator[Any]) -> Iterator[Any]:
                 event.value = event.value.encode("utf-16", "surrogatepass").decode("utf-16")
             except UnicodeDecodeError:
                 message = "half a surrogate pair is no character"
-                raise Refused(event.start_mark, "surrogate", message, "write the character itself") from None
+                raise YamlRefused(event.start_mark, "surrogate", message, "write the character itself") from None
         yield event
 
 

@@ -25,7 +25,7 @@ from reconciler.delivery.retry import History, RetryDecision, decide
 from reconciler.delivery.throttle import StopSignal
 from reconciler.interaction import Interaction, same_content
 from reconciler.planning.plan import Step
-from reconciler.planning.unknown_outcomes import Links, settle, tolerant
+from reconciler.planning.unknown_outcomes import PendingChain, settle, tolerant
 from reconciler.state.journal import Record
 from reconciler.state.model import Kind, Outcome, Pending, State
 from reconciler.state.stores import folder
@@ -367,7 +367,7 @@ def chain_goes_on_after_failed_release() -> None:
 def burnt_requestid_dispatches() -> None:
     """Let a requestid that is being burnt carry its dispatch again, once that is declared again."""
 
-    def settled(links: Links, wanted: Interaction | None, release_attempts: int) -> tuple[Step, ...]:
+    def settled(links: PendingChain, wanted: Interaction | None, release_attempts: int) -> tuple[Step, ...]:
         for requestid, link in links:
             if link.kind is Kind.BURN and wanted and same_content(link.digest, wanted):
                 return (Step(Kind.DISPATCH, link.provider, link.digest, requestid, resend=True),)

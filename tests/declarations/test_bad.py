@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.declarations import discovery
 from reconciler.declarations.loader import load
-from reconciler.declarations.rules import Rules
+from reconciler.declarations.rules import DeclarationRules
 from reconciler.errors import DeclarationError
 from reconciler.render.problems import problems_text
 from tests.golden import assert_golden
@@ -23,14 +23,14 @@ GOOD = "interactions: [{externalid: A, route: R}]\n"
 SECRETS = ("7700900", "secret", "2079460", "hello0")
 
 
-def problems_of(root: Path, base: Path, rules: Rules | None = None) -> str:
+def problems_of(root: Path, base: Path, rules: DeclarationRules | None = None) -> str:
     """Return the text that a person reads for broken declarations."""
     with pytest.raises(DeclarationError) as caught:
         load(root, rules or RULES, base=base)
     return problems_text(caught.value.problems)
 
 
-def golden(tmp_path: Path, name: str, rules: Rules | None = None) -> None:
+def golden(tmp_path: Path, name: str, rules: DeclarationRules | None = None) -> None:
     """Compare the problems of what a test has built in its folder with the golden file of that name."""
     assert_golden(problems_of(tmp_path, tmp_path, rules), BAD / f"{name}.expected")
 

@@ -371,8 +371,9 @@ def test_loading_imports_no_more_than_it_needs() -> None:
     """Valid files need neither httpx nor ruamel.yaml, which take long to import."""
     code = (
         "import sys, pathlib; from reconciler.declarations.loader import load;"
-        "from reconciler.declarations.rules import Rules;"
-        f"load(pathlib.Path({str(EXAMPLES)!r}), Rules(frozenset(), frozenset(), 10_000), base=pathlib.Path('/'));"
+        "from reconciler.declarations.rules import DeclarationRules;"
+        "rules = DeclarationRules(frozenset(), frozenset(), 10_000);"
+        f"load(pathlib.Path({str(EXAMPLES)!r}), rules, base=pathlib.Path('/'));"
         "print([name for name in ('httpx', 'ruamel.yaml', 'asyncio') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.declarations.linkeddata import scheme
 from reconciler.declarations.result import ValidationResult
-from reconciler.declarations.rules import Rules
+from reconciler.declarations.rules import DeclarationRules
 from reconciler.declarations.validation import merge, validate
 from reconciler.errors import Problem
 from reconciler.interaction import Interaction, OnChange, content_digest
@@ -27,14 +27,14 @@ JSON = st.recursive(
 SECRET = "+447700900123"
 
 
-def check(text: str, rules: Rules | None = None) -> ValidationResult:
+def check(text: str, rules: DeclarationRules | None = None) -> ValidationResult:
     """Validate one document."""
     parsed = parse(text.encode(), "x.yaml")
     assert parsed.problems == []
     return validate(parsed.documents[0], "x.yaml", rules or RULES)
 
 
-def one(text: str, rules: Rules | None = None) -> Interaction:
+def one(text: str, rules: DeclarationRules | None = None) -> Interaction:
     """Return the one interaction of a document without errors."""
     checked = check(text, rules)
     assert [problem for problem in checked.problems if not problem.warning] == []
@@ -42,7 +42,7 @@ def one(text: str, rules: Rules | None = None) -> Interaction:
     return interaction
 
 
-def found(text: str, rules: Rules | None = None) -> list[tuple[int, int, str]]:
+def found(text: str, rules: DeclarationRules | None = None) -> list[tuple[int, int, str]]:
     """Return place and code of each problem, in order; nothing is said twice."""
     problems = sorted(check(text, rules).problems)
     assert len(set(problems)) == len(problems)

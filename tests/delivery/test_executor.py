@@ -31,7 +31,7 @@ from reconciler.delivery.throttle import StopSignal
 from reconciler.errors import StateError
 from reconciler.interaction import Interaction, OnChange, Place, content_digest, dispatch_body, is_once
 from reconciler.planning.plan import Plan
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import PlanPolicy, plan
 from reconciler.state import codec, journal
 from reconciler.state.journal import Record
 from reconciler.state.model import Kind, Open, State, Target
@@ -401,7 +401,7 @@ def _without_threads() -> Iterator[None]:
 class World:
     """Declarations, one machine's disk, and the API."""
 
-    policy: Policy
+    policy: PlanPolicy
     api: Api
     budget: Budget
     disk: Disk = field(default_factory=lambda: Disk(b"".join(codec.encode(State(LINEAGE, target=TARGET)))))
@@ -633,7 +633,7 @@ NEVER_GONE: Final = replace(POLICY, release_attempts=0)
 @example(RELEASE_FAILS_TWICE, Duplicates.ANSWERED_AS_BEFORE, NEVER_GONE, 1)
 @example(dispatched_amid(Fault.REFUSED_IN_PART_AND_INTERRUPTED), Duplicates.ANSWERED_AS_BEFORE, POLICY, 1)
 @given(steps=STEPS, duplicates=st.sampled_from(Duplicates), policy=POLICIES, tries=st.sampled_from([1, 1, 2]))
-def test_nothing_is_lost_or_doubled(steps: list[Step], duplicates: Duplicates, policy: Policy, tries: int) -> None:
+def test_nothing_is_lost_or_doubled(steps: list[Step], duplicates: Duplicates, policy: PlanPolicy, tries: int) -> None:
     """Whatever fails and wherever it stops, nothing is doubled or forgotten, and calm runs reach what is declared."""
     spared = policy.release_attempts - 1 if policy.release_attempts else SPARED_WHERE_NONE_IS_GIVEN_UP
     world = World(policy, Api(duplicates, spared), Budget(tries))

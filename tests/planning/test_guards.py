@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from reconciler.interaction import Interaction
-from reconciler.planning.guards import Approvals, Limits, Refusal, refusals
+from reconciler.planning.guards import Approvals, GuardLimits, Refusal, refusals
 from reconciler.planning.plan import Plan
 from reconciler.planning.planner import plan
 from reconciler.planning.selection import Selection
@@ -39,7 +39,7 @@ def releasing(number: int, of: int) -> Plan:
     return plan_of(everything[number:], with_open(everything))
 
 
-def codes(made: Plan, limits: Limits = LIMITS, approvals: Approvals = NONE) -> list[str]:
+def codes(made: Plan, limits: GuardLimits = LIMITS, approvals: Approvals = NONE) -> list[str]:
     """Return the codes of the guards that stand against the plan."""
     return [refusal.code for refusal in refusals(made, limits, approvals)]
 

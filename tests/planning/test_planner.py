@@ -29,7 +29,7 @@ from reconciler.delivery.intent import Intent, intend
 from reconciler.interaction import Interaction, content_digest, dispatch_body, is_once, packed, public_fields
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.plan import Change, Plan, Step
-from reconciler.planning.planner import Policy, plan
+from reconciler.planning.planner import PlanPolicy, plan
 from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
 from reconciler.times import stamp
 from reconciler.yamlfile.reader import parse
@@ -81,7 +81,7 @@ def test_case(case: dict[str, Any]) -> None:
         assert shown_state(intent.state, state) == {"open": [], "pending": [], "failed": [], **case["saved"]}
 
 
-def declared(text: str, policy: Policy) -> list[Interaction]:
+def declared(text: str, policy: PlanPolicy) -> list[Interaction]:
     """Return the interactions of a declaration file."""
     rules = replace(RULES, sensitive=policy.sensitive)
     found = [validate(document, SOURCE, rules) for document in parse(text.encode(), SOURCE).documents]
@@ -89,10 +89,10 @@ def declared(text: str, policy: Policy) -> list[Interaction]:
     return [interaction for checked in found for interaction in checked.interactions]
 
 
-def policy_of(raw: dict[str, Any]) -> Policy:
+def policy_of(raw: dict[str, Any]) -> PlanPolicy:
     """Return the policy of a case."""
     usual = POLICY
-    return Policy(
+    return PlanPolicy(
         sensitive=frozenset(raw.get("sensitive", usual.sensitive)),
         release_attempts=raw.get("release_attempts", usual.release_attempts),
         hold_unknown=raw.get("on_unknown") == "hold",
@@ -100,7 +100,7 @@ def policy_of(raw: dict[str, Any]) -> Policy:
     )
 
 
-def state_of(raw: dict[str, Any], policy: Policy) -> State:
+def state_of(raw: dict[str, Any], policy: PlanPolicy) -> State:
     """Return the state of a case, with the digests of its contents."""
     # What was stored before a type became sensitive is stored in clear.
     stored = POLICY.sensitive
@@ -137,7 +137,7 @@ def opened(address: str, entry: dict[str, Any], sensitive: frozenset[str]) -> Op
     return Open(provider, digest, "o1", "2026-01-01T00:00:00Z", entry.pop("source", SOURCE), packed(fields), **entry)
 
 
-def pending(address: str, order: int, entry: dict[str, Any], policy: Policy) -> Pending:
+def pending(address: str, order: int, entry: dict[str, Any], policy: PlanPolicy) -> Pending:
     """Return a pending link."""
     provider, digest, request = content(address, entry)
     at = NOW - timedelta(hours=entry.pop("hours", 1))

@@ -9,7 +9,7 @@ from typing import Any
 
 from reconciler.errors import Problem
 from reconciler.interaction import Interaction, OnChange, Place, content_digest, dispatch_body, packed, public_fields
-from reconciler.planning.guards import Approvals, Limits, refusals
+from reconciler.planning.guards import Approvals, GuardLimits, refusals
 from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State, Target
@@ -82,7 +82,7 @@ def saved(
     links: Iterable[Pending] = (),
     *,
     approved: Approvals = NO_APPROVALS,
-    limits: Limits = LIMITS,
+    limits: GuardLimits = LIMITS,
     environment: str | None = "prod",
     warnings: tuple[Problem, ...] = (),
     target: Target | None = TARGET,

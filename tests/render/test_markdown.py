@@ -16,7 +16,7 @@ from reconciler.delivery.report import Report
 from reconciler.escape import visible
 from reconciler.planning.plan import Action
 from reconciler.planning.saved_plan import SavedPlan, decode, encode, fingerprint
-from reconciler.render.links import Links
+from reconciler.render.links import SourceLinks
 from reconciler.render.markdown.gfm import code, prose, size
 from reconciler.render.markdown.plan import LIMIT, NOT_ALL, SMALLEST, marker, plan_markdown
 from reconciler.render.markdown.report import report_markdown, stale_markdown
@@ -27,7 +27,7 @@ from tests.render.gfm import Shown, shown
 
 GOLDEN = Path(__file__).parent / "markdown"
 BLOB = "https://github.com/acme/contact-centre/blob/5d41402abc4b2a76b9719d911017c592aaaabbbb"
-LINKS = Links(BLOB, "config")
+LINKS = SourceLinks(BLOB, "config")
 TAGS = {
     "h2",
     "h3",
@@ -79,7 +79,7 @@ def assert_harmless(markdown: str, blob: str = BLOB) -> Shown:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(texts, max_size=4), st.sampled_from([LINKS, None]), st.sampled_from([SMALLEST, LIMIT]))
-def test_nothing_declared_breaks_out(declared: list[str], links: Links | None, limit: int) -> None:
+def test_nothing_declared_breaks_out(declared: list[str], links: SourceLinks | None, limit: int) -> None:
     """Whatever is declared or answered, the page holds our elements only, is never too long, and hides no release."""
     saved = plans.hostile(declared)
     markdown = plan_markdown(saved, links, limit)
@@ -203,7 +203,7 @@ def test_a_link_leads_to_the_line() -> None:
     assert LINKS.line("a b/ü.yaml", 7) == f"{BLOB}/config/a%20b/%C3%BC.yaml#L7"
     assert LINKS.line("../other.yaml", 1) == f"{BLOB}/other.yaml#L1"
     assert LINKS.line("../../other.yaml", 1) is None
-    assert Links(BLOB).line("/etc/passwd", 1) is None
+    assert SourceLinks(BLOB).line("/etc/passwd", 1) is None
 
 
 def test_a_limit_that_holds_no_plan_is_refused() -> None:

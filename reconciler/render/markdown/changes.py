@@ -12,7 +12,7 @@ from reconciler.escape import brief
 from reconciler.planning.plan import Action, Change
 from reconciler.render import fit
 from reconciler.render.fit import Item
-from reconciler.render.links import Links
+from reconciler.render.links import SourceLinks
 from reconciler.render.markdown.gfm import code, difference, indented, prose
 from reconciler.render.outline import Field, Group, Outline, Section, file_of
 from reconciler.render.text import columns
@@ -22,7 +22,7 @@ _FEW = 5
 _LONGEST_NAMES = 6_000
 
 
-def change_sections(made: Outline, links: Links | None, command: CommandLine) -> Iterator[fit.Section]:
+def change_sections(made: Outline, links: SourceLinks | None, command: CommandLine) -> Iterator[fit.Section]:
     """Yield a section for each kind of change but records; dispatches collapsed."""
     for section in made.sections:
         head = f"{section.number} {section.title}"
@@ -45,7 +45,7 @@ def named(group: Group) -> bool:
     return sum(len(change.address) + 4 for change in group.changes) <= _LONGEST_NAMES
 
 
-def _item(group: Group, links: Links | None, command: CommandLine) -> Item:
+def _item(group: Group, links: SourceLinks | None, command: CommandLine) -> Item:
     shape, changes = group.shape, group.changes
     number = f"{len(changes)} × " if len(changes) > 1 else ""
     short = number + " … ".join(code(brief(change.address)) for change in (changes[0], *changes[1:][-1:]))
@@ -58,7 +58,7 @@ def _item(group: Group, links: Links | None, command: CommandLine) -> Item:
     return Item(full + "".join(_details(group, command)), short)
 
 
-def _where(group: Group, links: Links | None) -> str:
+def _where(group: Group, links: SourceLinks | None) -> str:
     """Return the files of a group; of one change the line too, with where to look at it."""
     first, provider = group.changes[0], group.shape.provider
     files = sorted({file_of(change) for change in group.changes} - {""})
@@ -68,7 +68,7 @@ def _where(group: Group, links: Links | None) -> str:
     return f"{was}{named}{line}" + (f" (provider {code(provider)})" if provider else "")
 
 
-def _line(change: Change, links: Links | None) -> str:
+def _line(change: Change, links: SourceLinks | None) -> str:
     side = change.after
     if side is None:
         return ""

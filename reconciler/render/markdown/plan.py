@@ -16,7 +16,7 @@ from reconciler.errors import Problem
 from reconciler.planning.guards import Refusal
 from reconciler.planning.saved_plan import SavedPlan, fingerprint
 from reconciler.render.fit import Item, Section, fit
-from reconciler.render.links import Links
+from reconciler.render.links import SourceLinks
 from reconciler.render.markdown.changes import change_sections, named
 from reconciler.render.markdown.gfm import code, prose, size
 from reconciler.render.outline import Outline, outline
@@ -33,7 +33,7 @@ _OURS: Final = re.compile(r"[A-Za-z ,()]*")
 """What stands between the names of a message."""
 
 
-def plan_markdown(saved: SavedPlan, links: Links | None, limit: int = LIMIT, command: CommandLine = PLAIN) -> str:
+def plan_markdown(saved: SavedPlan, links: SourceLinks | None, limit: int = LIMIT, command: CommandLine = PLAIN) -> str:
     """Return the plan: what it comes to, what to look out for, then every change, the most dangerous first.
 
     Never longer than `limit` (at least SMALLEST): what does not fit is left out as a whole and counted. `command` is
@@ -128,12 +128,12 @@ def _said(refusal: Refusal) -> Iterator[str]:
     yield rest if _OURS.fullmatch(rest) else prose(rest)
 
 
-def _problems(warnings: tuple[Problem, ...], links: Links | None) -> Section:
+def _problems(warnings: tuple[Problem, ...], links: SourceLinks | None) -> Section:
     items = [_problem(warning, links) for warning in warnings]
     return Section(f"### {count(len(items), 'warning')} about the declarations", items)
 
 
-def _problem(problem: Problem, links: Links | None) -> Item:
+def _problem(problem: Problem, links: SourceLinks | None) -> Item:
     url = links.line(problem.file, problem.line) if links and problem.line else None
     place = f"[line {problem.line}]({url})" if url else f"line {problem.line}" if problem.line else ""
     text = " · ".join(part for part in (place, prose(problem.message)) if part)

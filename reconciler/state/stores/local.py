@@ -24,7 +24,7 @@ from reconciler.state.model import Open, State
 from reconciler.state.stores.folder import Folder, Look
 from reconciler.state.stores.journalfile import JournalFile
 from reconciler.state.stores.lock import Lock, locked
-from reconciler.state.stores.reading import Found, Version, journal_path, look_up, reading
+from reconciler.state.stores.reading import StoredState, Version, journal_path, look_up, reading
 
 
 def backup_path(path: Path) -> Path:
@@ -53,7 +53,7 @@ class LocalStore:
         self.path = path
         self._warn = warn
 
-    def read(self) -> Found:
+    def read(self) -> StoredState:
         """Return the state with a left-over journal folded in; writes nothing and needs no lock.
 
         Raises StateMissing where there is none, StateError for what can't be read or trusted.
@@ -102,7 +102,7 @@ class Writer:
         """Let go of the files."""
         self._journal.close()
 
-    def read(self) -> Found:
+    def read(self) -> StoredState:
         """Return the state as LocalStore.read does; until it is saved, it must stay as it is."""
         version = self._look_up()
         found = version.found(self.path)

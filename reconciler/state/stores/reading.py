@@ -23,7 +23,7 @@ MAKE_STATE: Final = ("init",)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredState:
     """A state as read. `left_over`: a journal was folded in, in memory only."""
 
     state: State
@@ -42,11 +42,11 @@ class Version(NamedTuple):
     look: Look
     records: bytes
 
-    def found(self, path: Path) -> Found:
+    def found(self, path: Path) -> StoredState:
         """Return it with its journal folded in; raises StateError for a journal that is not its own."""
         name = str(journal_path(path))
         folded = journal.fold_left_over(self.state, journal.decode(self.records, name), name)
-        return Found(folded, left_over=bool(self.records))
+        return StoredState(folded, left_over=bool(self.records))
 
 
 def look_up(folder: Folder, path: Path) -> Version:

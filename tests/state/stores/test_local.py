@@ -17,7 +17,7 @@ from reconciler.state import codec, journal
 from reconciler.state.journal import Record
 from reconciler.state.model import Outcome, Result, State
 from reconciler.state.stores.local import LocalStore, Writer, backup_path
-from reconciler.state.stores.reading import Found, journal_path
+from reconciler.state.stores.reading import StoredState, journal_path
 from reconciler.state.transitions import fold
 from tests.known import AT, LINEAGE, interaction, opened, pending, state
 from tests.state.stores.failing_disk import FailingDisk
@@ -50,7 +50,7 @@ def hold(path: Path) -> AbstractContextManager[Writer]:
     return LocalStore(path).hold("test")
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> StoredState:
     """Read the state, as anybody may."""
     return LocalStore(path).read()
 
@@ -173,7 +173,7 @@ def test_the_next_run_saves_over_a_left_over_journal(path: Path) -> None:
             store.append([record(outcome)])
     again = state(serial=9, pending={"p3": pending(interaction("C"))})
     with hold(path) as store:
-        assert store.read() == Found(fold(ONE, [(outcome, AT) for outcome in DONE]), left_over=True)
+        assert store.read() == StoredState(fold(ONE, [(outcome, AT) for outcome in DONE]), left_over=True)
         store.save(again)
         third = Record(LINEAGE, 9, AT, (Outcome("p3", Result.SUCCEEDED),))
         store.append([third])
