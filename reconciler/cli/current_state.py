@@ -83,7 +83,11 @@ def check_target(state: State, workspace: Workspace) -> None:
     target = workspace.target
     if state.target is None or state.target == target or not state.met:
         return
-    raise TargetMismatch(
-        f"{workspace.state_path}: this state belongs to {named(state.target)}, not to {named(target)}",
-        hint="Use the state of this target (--env NAME gives each environment its own), or correct region or account.",
-    )
+    wrong = f"{workspace.state_path}: this state belongs to {named(state.target)}, not to {named(target)}"
+    hint = "Use the state of this target (--env NAME gives each environment its own), or correct region or account."
+    if state.interactions or state.failed:
+        raise TargetMismatch(wrong, hint=hint)
+    # Nothing but requests of unknown outcome: what a mistyped address that answers leaves behind.
+    mistyped = "If what was sent there was sent to a wrong address, nothing of it was processed; say so"
+    nothing_processed = ("state", "resolve", "--as", "not-applied", "--target", "*")
+    raise TargetMismatch(wrong, hint=f"{hint} {mistyped}", command=nothing_processed)

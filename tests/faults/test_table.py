@@ -368,6 +368,18 @@ def test_a_once_refused_in_a_larger_body_is_held(place: Workplace, server: Sandb
     check_recovers(place, server)
 
 
+def test_a_mistyped_address_that_answers_can_be_corrected(place: Workplace, server: SandboxServer) -> None:
+    """A 404 leaves all unknown and binds the state to the wrong address; the error names the command that frees it."""
+    place.declare(FOUR)
+    given = {"RECONCILER_BASE_URL": f"{server.base_url}/v1", "RECONCILER_ACCESS_TOKEN": "planted-token"}
+    assert Workplace(place.folder, given).run("apply", "--auto-approve").code == 1
+    refused = apply(place)
+    assert refused.code == 1
+    assert "reconciler state resolve --as not-applied --target '*'" in refused.err
+    assert place.run("state", "resolve", "--as", "not-applied", "--target", "*").code == 0
+    check_recovers(place, server)
+
+
 # -- 401 ---------------------------------------------------------------------------------------------------------------
 
 
