@@ -16,7 +16,7 @@ from reconciler.planning.guards import Approvals, Refusal, refusals
 from reconciler.planning.plan import Action, Plan, Reason
 from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
-from reconciler.render.text import View, columns, plan_text
+from reconciler.render.text import Detail, View, columns, plan_text
 from reconciler.state.model import Kind, State, Target
 from tests.golden import assert_golden
 from tests.known import LIMITS, LINEAGE, NOW, POLICY, failed, interaction, opened, pending
@@ -222,6 +222,25 @@ def test_details_keep_the_width(width: int) -> None:
     for line in plan_text(told(everything()), View(width=width)).splitlines():
         if line.startswith(" " * 8) and "interactions/" not in line and " reconciler " not in line:
             assert columns(line) <= width
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_thousands_of_changes_can_be_read(alike: bool) -> None:  # noqa: FBT001  # a table
+    """Ten thousand changes are a few lines, with the command that shows all of them."""
+    text = plan_text(plans.ten_thousand(alike=alike))
+    assert len(text.splitlines()) < 60
+    assert "  To see all of it: reconciler plan --full\n" in text
+
+
+def test_each_change_is_shown_where_all_is_asked_for() -> None:
+    """`--full` names every address and place, however many there are; `--concise` shows no field's lines."""
+    saved = plans.ten_thousand(alike=True)
+    full = plan_text(saved, View(detail=Detail.FULL))
+    assert not [change.address for change in saved.plan.changes if change.address not in full]
+    assert "To see all" not in full
+    concise = plan_text(saved, View(width=120, detail=Detail.CONCISE))
+    assert "3000 × Moved_0000 … Moved_2996   route CrmCallRouting → CrmNight · 9 files" in concise
+    assert "5000 new" in concise
 
 
 def test_nothing_is_left_out_when_it_is_narrow() -> None:
