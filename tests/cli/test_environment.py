@@ -160,7 +160,8 @@ def test_a_locale_that_knows_ascii_only(place: Workplace) -> None:
     run("init")
     planned = run("plan", "--out", "é.plan", "--json-into", "é.json", "--markdown-into", "é.md")
     assert (folder / "é.plan").exists()
-    assert "(zo\\xeb) | state serial 0" in planned
+    assert "account zo\\xeb | " in planned
+    assert "state \\xf1.json, serial 0" in planned
     assert "+ dispatch  \\xf6 " in planned
     assert " \\xe9t\\xe9/vu.yaml:1\n" in planned
     assert "route      a -> b\n" in planned
