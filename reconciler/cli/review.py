@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,7 +29,6 @@ class Review:
     """A plan with all that it was made of; `values` are the sensitive ones to show, by address and field."""
 
     shown: SavedPlan
-    state: State
     declarations: Declarations
     at: datetime
     values: dict[str, dict[str, str]]
@@ -63,7 +62,8 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     declarations, no_path = _declarations(workspace, console, reveal=options.show_sensitive)
     ended("read the declarations")
     keys, at = workspace.settings.keys, datetime.now(UTC)
-    plan = make_plan(declarations.interactions, state, keys.policy, at, workspace.target)
+    said = _concealed(state, declarations, keys.policy.sensitive)
+    plan = make_plan(declarations.interactions, said, keys.policy, at, workspace.target)
     plan = _chosen(plan, declarations, state, options, stored)
     approved = _approvals(options, stored.approvals if stored else Approvals())
     refused = (*standing, *no_path, *refusals(plan, keys.limits, approved, "." if no_path else _root(workspace)))
@@ -71,7 +71,7 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment, place)
     ended("compare")
     reveal = options.show_sensitive and console.terminal
-    return Review(shown, state, declarations, at, _revealed(plan, declarations) if reveal else {})
+    return Review(shown, declarations, at, _revealed(plan, declarations) if reveal else {})
 
 
 def _chosen(
@@ -83,6 +83,16 @@ def _chosen(
         return plan
     among = known(declarations.interactions, state)
     return plan.only(selection, select(selection, among).addresses if stored else addresses(selection, among))
+
+
+def _concealed(state: State, declarations: Declarations, sensitive: frozenset[str]) -> State:
+    """Return the state without what became sensitive in the API's words; no plan holds it from anywhere else."""
+    if not state.failed:
+        return state
+    from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # only where something failed
+
+    declared = {interaction.address: interaction for interaction in declarations.interactions}
+    return replace(state, failed=conceal(state, sensitive, declared).failed)
 
 
 def _root(workspace: Workspace) -> str:

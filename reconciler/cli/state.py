@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -35,7 +35,8 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 
 def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    state = _shown_state(workspace)
+    found = workspace.store.read().state
+    state = _concealed(found, _spoken(found, workspace, console), workspace)
     if selection := choices(options):
         state = state.only(addresses(selection, known((), state)))
     if options.failed or options.unknown or options.held:
@@ -43,12 +44,17 @@ def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -
     console.out(listing_json(state) if options.format == "json" else listing_text(state))
 
 
-def _shown_state(workspace: Workspace, declared: Sequence[Interaction] = ()) -> State:
-    """Return the state as it may be shown: what is stored may have become sensitive since."""
-    from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # as below
+def _concealed(state: State, declared: Mapping[str, Interaction], workspace: Workspace) -> State:
+    """Return the state as it may be shown and kept: what is stored may have become sensitive since."""
+    from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # what is wrong with the arguments needs none
 
-    known_by = {interaction.address: interaction for interaction in declared}
-    return conceal(workspace.store.read().state, workspace.settings.keys.policy.sensitive, known_by)
+    return conceal(state, workspace.settings.keys.policy.sensitive, declared)
+
+
+def _spoken(state: State, workspace: Workspace, console: Console) -> Mapping[str, Interaction]:
+    """Return what is declared, where the API's words are kept: what they must not hold stands there only."""
+    said = state.failed or any(link.held for link in state.pending.values())
+    return _declared(workspace, console) if said else {}
 
 
 def _standing(state: State, options: argparse.Namespace) -> set[str]:
@@ -60,8 +66,8 @@ def _standing(state: State, options: argparse.Namespace) -> set[str]:
 
 
 def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
-    declared = _declared(workspace, options.address, console)
-    state = _shown_state(workspace, [declared] if declared else [])
+    declarations, found = _declared(workspace, console), workspace.store.read().state
+    declared, state = declarations.get(options.address), _concealed(found, declarations, workspace)
     _require_known(state, declared, options.address)
     if options.format == "json":
         console.out(story_json(state, options.address, declared))
@@ -69,16 +75,17 @@ def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -
         console.out(story_text(state, options.address, declared, console.command))
 
 
-def _declared(workspace: Workspace, address: str, console: Console) -> Interaction | None:
+def _declared(workspace: Workspace, console: Console) -> dict[str, Interaction]:
+    """Return what is declared, by address; nothing, and a warning, where it can't be read."""
     from reconciler.declarations import loader  # noqa: PLC0415  # the other state commands read no declarations
 
     settings = workspace.settings
     try:
         declarations = loader.load(settings.interactions, settings.keys.rules, base=settings.folder)
     except DeclarationError as error:
-        console.warn(f"the declarations can't be read, so where it is declared isn't known: {error}")
-        return None
-    return next((interaction for interaction in declarations.interactions if interaction.address == address), None)
+        console.warn(f"the declarations can't be read, so nothing is known of them: {error}")
+        return {}
+    return {interaction.address: interaction for interaction in declarations.interactions}
 
 
 def _require_known(state: State, declared: Interaction | None, address: str) -> None:
@@ -107,7 +114,7 @@ def _mend(workspace: Workspace, options: argparse.Namespace, console: Console) -
         found = store.read().state
         mended = _MENDS[options.subcommand](found, options, workspace, console)
         if mended.state is not found:
-            _save(found, mended, store, workspace)
+            _save(found, mended, store, workspace, console)
     return mended
 
 
@@ -118,7 +125,7 @@ def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Con
         if aside:
             console.note(f"The journal continues another state; it is kept as {aside}.")
         mended = new_lineage(found)
-        _save(found, mended, store, workspace)
+        _save(found, mended, store, workspace, console)
     for line in mended.said:
         console.note(line)
 
@@ -146,12 +153,10 @@ def _adopt(state: State, options: argparse.Namespace, workspace: Workspace, cons
     return adopt(state, wanted, workspace.target, sensitive, stamp(datetime.now(UTC)))
 
 
-def _save(found: State, mended: Mended, store: Writer, workspace: Workspace) -> None:
-    from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # what only looks doesn't need it
-
-    sensitive = workspace.settings.keys.policy.sensitive
-    store.back_up(conceal(found, sensitive))
-    store.save(conceal(mended.state, sensitive))
+def _save(found: State, mended: Mended, store: Writer, workspace: Workspace, console: Console) -> None:
+    declared = _spoken(found, workspace, console)
+    store.back_up(_concealed(found, declared, workspace))
+    store.save(_concealed(mended.state, declared, workspace))
 
 
 _LOOKS: Final[dict[str, Callable[[Workspace, argparse.Namespace, Console], None]]] = {"list": _list, "show": _show}

@@ -435,3 +435,28 @@ def test_an_apply_that_sends_nothing_conceals_too(place: Workplace, server: Sand
     serial = place.state["serial"]
     assert place.run("apply", "--auto-approve", env=now).code == 7
     assert (place.state["serial"], len(server.calls)) == (serial, calls)
+
+
+@pytest.mark.parametrize(
+    "writes", [["state", "rm", "open"], ["state", "new-lineage"], ["state", "resolve", "--as=applied", "refused"]]
+)
+def test_what_the_api_said_is_concealed_wherever_it_is_shown(
+    place: Workplace, server: SandboxServer, writes: list[str]
+) -> None:
+    """The API echoed a value that became sensitive only then: no command shows it, and each that writes removes it."""
+    place.declare(
+        "interactions:\n  - {externalid: open, route: R}\n"
+        "  - {externalid: refused, route: R, linkeddata: [{type: name, value: Qk7PlantedName}]}\n"
+    )
+    server.faults.add("status=400 message='no Qk7PlantedName' times=always externalid=refused")
+    assert place.run("apply", "--auto-approve").code == 4
+    assert found(place.state_path.read_text(encoding="utf-8"))
+    now = {"RECONCILER_SENSITIVE": "name"}
+    formats = [["plan", "--format", each] for each in ("text", "json", "markdown")]
+    for command in (*formats, ["plan", "--out", "p.json"], ["state", "list"], ["state", "show", "refused"]):
+        ran = place.run(*command, env=now)
+        assert (ran.code, found(ran.out + ran.err)) == (0, []), command
+    assert not found((place.folder / "p.json").read_text(encoding="utf-8"))
+    assert place.run(*writes, env=now).code == 0
+    files = list(place.folder.glob("reconciler.state.json*"))
+    assert not any(found(path.read_text(encoding="utf-8")) for path in files)
