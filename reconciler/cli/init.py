@@ -65,13 +65,18 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 
 def _config(folder: Path, options: argparse.Namespace) -> str:
-    path = folder / FILE_NAME
-    if path.exists():
-        return ""
     first, *others = REGIONS
     region = f"region: {options.region}" if options.region else f"# region: {first}        # or {', '.join(others)}"
     schema = _SCHEMA.format(path=f"{FOLDER}/schemas/config.json")
-    path.write_text(schema + _CONFIG.format(region=region), encoding="utf-8")
+    return _new(folder / FILE_NAME, schema + _CONFIG.format(region=region))
+
+
+def _new(path: Path, text: str) -> str:
+    """Write a file that isn't there yet; return its path, or nothing if it is."""
+    if path.exists():
+        return ""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
     return f"{path}"
 
 
@@ -87,22 +92,14 @@ def _example(workspace: Workspace, schemas: Path) -> str:
     folder = workspace.settings.interactions
     if folder.exists():
         return ""
-    folder.mkdir(parents=True)
-    path = folder / "example.yaml"
     schema = Path(os.path.relpath(schemas / "declarations.json", folder)).as_posix()
-    path.write_text(_SCHEMA.format(path=schema) + _EXAMPLE, encoding="utf-8")
-    return f"{path}"
+    return _new(folder / "example.yaml", _SCHEMA.format(path=schema) + _EXAMPLE)
 
 
 def _schemas(folder: Path) -> str:
     """Write the schemas that the files name: an installed package's own are elsewhere on each machine."""
-    missing = [name for name in ("declarations", "config") if not (folder / f"{name}.json").exists()]
-    if not missing:
-        return ""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in missing:
-        (folder / f"{name}.json").write_text(schema_text(name), encoding="utf-8")
-    return f"{folder}: what editors complete and check these files by; commit it, too"
+    made = [name for name in ("declarations", "config") if _new(folder / f"{name}.json", schema_text(name))]
+    return f"{folder}: what editors complete and check these files by; commit it, too" if made else ""
 
 
 def _pattern(name: str) -> str:

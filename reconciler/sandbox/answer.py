@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+_BODILESS: Final = frozenset({204, 304})
 _MESSAGES: Final = {413: "Payload Too Large", 417: "Request size limit exceeded"}
 
 
@@ -22,13 +23,13 @@ class Answer:
     @property
     def content(self) -> bytes:
         """The body as it is sent."""
-        return b"" if self.status in {204, 304} else self.body
+        return b"" if self.status in _BODILESS else self.body
 
     @property
     def head(self) -> bytes:
         """The status line and the headers, up to and including the empty line."""
         lines = [f"HTTP/1.1 {self.status} {phrase(self.status)}"]
-        if self.status not in {204, 304}:
+        if self.status not in _BODILESS:
             lines += ["Content-Type: application/json", f"Content-Length: {len(self.body)}"]
         return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in self.headers), "", ""]).encode(
             "latin-1", "replace"
