@@ -31,7 +31,7 @@ def asked(options: argparse.Namespace, among: Known, *, everything: bool = False
     selection = choices(options)
     if not (options.addresses or selection.targets or everything):
         raise UsageError("which interactions?", hint="Name them, or choose them with --target.")
-    chosen = addresses(selection, among)
+    chosen = addresses(selection, among, options)
     named = {address for address in options.addresses if address in chosen or address not in among}
     return named, chosen if selection.targets or everything else frozenset()
 
@@ -50,14 +50,22 @@ def _listed(options: argparse.Namespace, option: str, names: list[str], *, neede
         yield from found
 
 
-def addresses(selection: Selection, among: Known) -> frozenset[str]:
+def addresses(selection: Selection, among: Known, options: argparse.Namespace) -> frozenset[str]:
     """Return the addresses that are chosen; raises UsageError for selectors that choose nothing at all."""
     chosen, idle = select(selection, among)
     if idle:
-        named = ", ".join(map(quoted, idle[:10])) + (", …" if len(idle) > 10 else "")  # noqa: PLR2004  # enough to go on
+        shown = dict.fromkeys(_shown(selector, options) for selector in idle[:10])
+        named = ", ".join(shown) + (", …" if len(idle) > 10 else "")  # noqa: PLR2004  # enough to go on
         close = closest(idle[0], among)
         hint = f"Did you mean {quoted(close)}? What is known" if close else "What is known"
         raise UsageError(
             f"nothing is declared or in the state that this selects: {named}", hint=hint, command=("state", "list")
         )
     return chosen
+
+
+def _shown(selector: str, options: argparse.Namespace) -> str:
+    """Return a selector as it was given, or the files it may stand in: one named by mistake may hold anything."""
+    if selector in (*options.target, *options.exclude):
+        return quoted(selector)
+    return f"a line of {' or '.join(map(str, files(options)))}"

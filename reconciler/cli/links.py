@@ -50,7 +50,9 @@ def in_repository(file: str, folder: Path, environ: Mapping[str, str]) -> str:
 
     Declarations are named relative to `folder`, the configuration relative to the working folder.
     """
-    path = folder / file if (folder / file).exists() or not Path(file).exists() else Path(file)
+    # os.path's own: Path's raises for names that no file can have.
+    nearer = os.path.exists(folder / file) or not os.path.exists(file)  # noqa: PTH110
+    path = folder / file if nearer else Path(file)
     return position(path, environ.get("GITHUB_WORKSPACE")) or file
 
 

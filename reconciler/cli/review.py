@@ -82,7 +82,7 @@ def _chosen(
     if not selection:
         return plan
     among = known(declarations.interactions, state)
-    return plan.only(selection, select(selection, among).addresses if stored else addresses(selection, among))
+    return plan.only(selection, select(selection, among).addresses if stored else addresses(selection, among, options))
 
 
 def _concealed(state: State, declarations: Declarations, sensitive: frozenset[str]) -> State:

@@ -38,7 +38,7 @@ def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -
     found = workspace.store.read().state
     state = _concealed(found, _spoken(found, workspace, console), workspace)
     if selection := choices(options):
-        state = state.only(addresses(selection, known((), state)))
+        state = state.only(addresses(selection, known((), state), options))
     if options.failed or options.unknown or options.held:
         state = state.only(_standing(state, options))
     console.out(listing_json(state) if options.format == "json" else listing_text(state))

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from reconciler.commandline import quoted
 from reconciler.interaction import is_once
 from reconciler.planning.plan import Action, Change, Plan, Reason
+from reconciler.planning.selection import is_within
 
 ALWAYS_ALLOWED: Final = 5
 _OPEN: Final = "To allow it, declare it with prevent_release: false, apply that, and only then remove or change it."
@@ -95,7 +96,7 @@ def _nothing_declared(plan: Plan, approvals: Approvals) -> Refusal | None:
 def _outside(plan: Plan, approvals: Approvals, root: str) -> Refusal | None:
     """Refuse to take what was declared elsewhere as gone: a part of the declarations says nothing of the others."""
     gone = [change.place for change in plan.changes if change.after is None and change.action is not Action.HOLD]
-    outside = sorted(place for place in gone if not _is_within(place, root))
+    outside = sorted(place for place in gone if place and not is_within(place, root))
     if len(outside) <= (approvals.outside or 0):
         return None
     number = len(outside)
@@ -106,11 +107,6 @@ def _outside(plan: Plan, approvals: Approvals, root: str) -> Refusal | None:
         f"--allow-outside {number}",
         f"To plan a part, read all and choose: {quoted(f'--target=file:{root}')}. Allow it only if they are gone.",
     )
-
-
-def _is_within(file: str, root: str) -> bool:
-    """Whether a file lies in a folder, or is that file; one that isn't known may."""
-    return not file or file == root or file.startswith(f"{root}/") or (root == "." and not file.startswith("../"))
 
 
 def _releases(plan: Plan, limits: GuardLimits, approvals: Approvals) -> Refusal | None:

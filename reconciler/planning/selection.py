@@ -88,15 +88,19 @@ def _matching(selector: str, among: Known) -> Collection[str]:
     kind, _, pattern = selector.partition(":")
     if kind not in _NAMES:
         return {address for address in among if fnmatchcase(address, selector)}
-    name, pattern = _NAMES[kind], posixpath.normpath(pattern) if kind == "file" else pattern
-    below = f"{pattern}/" if kind == "file" else None
-    return {address for address, facts in among.items() if any(_fits(name(fact), pattern, below) for fact in facts)}
+    name, root = _NAMES[kind], posixpath.normpath(pattern) if kind == "file" and pattern else None
+    return {address for address, facts in among.items() if any(_fits(name(fact), pattern, root) for fact in facts)}
 
 
-def _fits(name: str | None, pattern: str, below: str | None) -> bool:
+def _fits(name: str | None, pattern: str, root: str | None) -> bool:
     if name is None:
         return False
-    return name == pattern or fnmatchcase(name, pattern) or (below is not None and name.startswith(below))
+    return name == pattern or fnmatchcase(name, root or pattern) or (root is not None and is_within(name, root))
+
+
+def is_within(file: str, root: str) -> bool:
+    """Whether a file lies in a folder, or is that file; both are named from the same folder."""
+    return file == root or file.startswith(f"{root}/") or (root == "." and not file.startswith("../"))
 
 
 def _route(facts: Facts) -> str | None:
@@ -105,7 +109,7 @@ def _route(facts: Facts) -> str | None:
 
 
 _NAMES: Final[Mapping[str, Callable[[Facts], str | None]]] = {
-    "file": lambda facts: facts.file,
+    "file": lambda facts: facts.file or None,
     "route": _route,
     "provider": lambda facts: facts.provider or "",
 }

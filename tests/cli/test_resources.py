@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import signal
 import subprocess
@@ -16,6 +17,8 @@ NINE = "interactions:\n" + "".join(f"  - {{externalid: id-{n}, provider: P{n}, r
 QUICK = {"RECONCILER_TIMEOUT": "5"}
 # A thread takes as much address space as a stack may grow to, so this many KiB are room for so many threads.
 STACK = 500_000
+HASHLIB = re.compile(r"^ERROR:root:code for hash .*?\n(?=ERROR:root|Error:|\Z)", re.DOTALL | re.MULTILINE)
+"""What the standard library prints by itself where memory does not suffice for its hashes."""
 ABORTED = -signal.SIGABRT
 """orjson is written in Rust, which ends a process where there is no memory."""
 
@@ -34,7 +37,7 @@ def limited(place: Workplace, limits: str, *arguments: str) -> Ran:
         timeout=60,
         check=False,
     )
-    assert "Traceback" not in ran.stderr
+    assert "Traceback" not in HASHLIB.sub("", ran.stderr)
     assert "mistake" not in ran.stderr
     return Ran(ran.returncode, ran.stdout, ran.stderr)
 

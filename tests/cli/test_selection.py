@@ -125,6 +125,7 @@ def test_selectors_come_from_files_too(two: Workplace) -> None:
             "that this selects: file:sms.yaml\n  Did you mean file:interactions/sms.yaml?",
         ),
         (["--target", "crm-1", "--exclude", "nobody", "--exclude", ""], "that this selects: nobody, ''"),
+        (["--target-file", "wrong"], "that this selects: a line of wrong\n"),
         (["--target-file", "missing"], "--target-file missing: No such file or directory"),
         (["--target-file", "empty"], "--target-file empty: no selector stands in it"),
         (["--exclude-file", "bytes"], "--exclude-file bytes: it is not UTF-8"),
@@ -134,6 +135,7 @@ def test_a_selection_that_cannot_be_meant_is_refused(two: Workplace, options: li
     """What selects nothing at all, or can't be read, is wrong usage; nothing is sent."""
     (two.folder / "empty").write_text("# none yet\n", encoding="utf-8")
     (two.folder / "bytes").write_bytes(b"\xff\n")
+    (two.folder / "wrong").write_text('linkeddata: [{type: clid, value: "+447700900123"}]\n', encoding="utf-8")
     for command in (("plan",), APPLY):
         says(two.run(*command, *options), 64, said)
     assert two.state["serial"] == 0

@@ -51,6 +51,7 @@ ALL = {"crm-1", "crm-2", "a[1]", "once:sms", "gone", "late", "bad", "a1"}
         ("file:interactions/uk", {"a[1]", "once:sms"}),
         ("file:interactions/uk/", {"a[1]", "once:sms"}),
         ("file:interactions/u", set()),
+        ("file:.", ALL - {"a1"}),  # whose file is not known
         ("file:*/late.*", {"late"}),
         ("file:", set()),
         ("route:Day", {"crm-1", "a[1]", "a1"}),
