@@ -23,7 +23,7 @@ def started(work: Callable[[], None], name: str, *, daemon: bool = False) -> Thr
         thread.start()
     except RuntimeError as error:
         raise NoThread(
-            "the system has no thread left to send with; nothing was sent",
+            "the system has no thread left for this run; nothing was sent",
             hint="Let this process have more threads (ulimit -u) or memory (ulimit -v).",
         ) from error
     return thread

@@ -11,11 +11,12 @@ import struct
 import sys
 from contextlib import suppress
 from email.message import Message
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from types import TracebackType
 from typing import Any, ClassVar, Final, Self
 
+from reconciler.delivery.workers import started
 from reconciler.errors import ReconcilerError
 from reconciler.sandbox.answer import Answer, Hangup, json_answer, message_answer
 from reconciler.sandbox.call import TOKEN_PATH
@@ -200,7 +201,12 @@ class SandboxServer:
         except OSError as error:
             self.service.close()
             raise ReconcilerError(f"the sandbox can't listen on {HOST}:{self.port}: {error.strerror}") from error
-        Thread(target=self.listener.serve_forever, args=(_POLL,), name="sandbox", daemon=True).start()
+        try:
+            started(partial(self.listener.serve_forever, _POLL), "sandbox", daemon=True)
+        except ReconcilerError:
+            self.listener.server_close()
+            self.service.close()
+            raise
 
     def stop(self) -> None:
         """Stop accepting, end what waits, and save the memory; a second call does nothing."""
