@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -60,15 +61,7 @@ def position(path: Path, root: str | None) -> str | None:
     """Return where a path is below a repository's root, with `/`; None if it isn't."""
     if not root:
         return None
-    try:
-        return Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).as_posix()  # noqa: PTH100  # links stay
-    except ValueError:
-        return _resolved(path, root)
-
-
-def _resolved(path: Path, root: str) -> str | None:
-    """Return the same with links followed: a runner may name its workspace by a link."""
-    try:
-        return path.resolve().relative_to(Path(root).resolve()).as_posix()
-    except (OSError, ValueError):
-        return None
+    for found in (os.path.abspath, os.path.realpath):  # a runner may name its workspace by a link
+        with suppress(OSError, ValueError):
+            return Path(found(path)).relative_to(found(root)).as_posix()
+    return None

@@ -87,7 +87,7 @@ commands = st.one_of(
     st.tuples(st.just("plan"), st.sampled_from(["--out", "--json-into", "--markdown-into", "--target-file"]), paths),
     st.tuples(st.just("plan"), st.sampled_from(["--target", "--exclude"]), odd),
     st.tuples(st.sampled_from(["show", "apply"]), paths),
-    st.tuples(st.just("state"), st.sampled_from(["show", "rm", "mv", "resolve"]), odd),
+    st.tuples(st.just("state"), st.sampled_from(["show", "rm", "mv", "resolve", "adopt"]), odd),
     st.tuples(st.just("apply"), st.sampled_from(["--lock-timeout", "--allow-releases"]), st.sampled_from(NUMBERS)),
     st.tuples(odd, odd),
 )
