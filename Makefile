@@ -14,7 +14,7 @@ help:
 	@echo "make demo       plan, apply, edit, fail and retry, against the sandbox"
 	@echo "make test       all tests"
 	@echo "make bench      us and the peers that are installed, side by side; writes docs/performance.*"
-	@echo "make soak       what takes longer: more examples, every second kill, 100,000 interactions"
+	@echo "make soak       what takes longer: more examples, every second kill, 100,000 interactions; half an hour"
 	@echo "make lint       ruff, its formatter, mypy"
 	@echo "make format     let ruff mend and format"
 	@echo "make cassettes  record cassettes/ anew, from the sandbox"
@@ -50,7 +50,7 @@ bench: $(READY)
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(READY) $(EDITOR)
-	$(PYTEST) -n 2 -m soak --timeout 5400
+	$(PYTEST) -n 2 -m soak --timeout 600
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from tests.api import SandboxServer
+from tests.clock import QuickClock
 from tests.command import Workplace, clean_environment
 from tests.crash.summary import pytest_terminal_summary
+from tests.soak.budget import budget, in_time, pytest_collection_modifyitems
 
-__all__ = ["pytest_terminal_summary"]
+__all__ = ["budget", "in_time", "pytest_collection_modifyitems", "pytest_terminal_summary"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,6 +30,21 @@ def _no_configuration_from_outside() -> Iterator[None]:
     """Whatever the machine's environment says of reconciler or of CI, tests don't see it."""
     with mock.patch.dict(os.environ, clean_environment(), clear=True):
         yield
+
+
+@contextmanager
+def quick() -> Iterator[QuickClock]:
+    """Let every wait of an apply pass at once."""
+    clock = QuickClock()
+    with mock.patch("reconciler.cli.apply.SystemClock", return_value=clock):
+        yield clock
+
+
+@pytest.fixture
+def clock() -> Iterator[QuickClock]:
+    """Let waits pass at once, and tell what was asked for."""
+    with quick() as clock:
+        yield clock
 
 
 @pytest.fixture

@@ -30,7 +30,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from reconciler.cli.apply import SystemClock
 from reconciler.delivery.client import Client
 from reconciler.state.model import Kind, State
 from reconciler.state.stores.local import LocalStore, Writer
@@ -38,7 +37,8 @@ from reconciler.state.stores.reading import journal_path
 from tests.api import SandboxServer
 from tests.api.record import Outcome, Processed
 from tests.command import Ran, Workplace
-from tests.conftest import connection
+from tests.conftest import connection, quick
+from tests.soak.budget import InTime, while_it_lasts
 
 IDS = ("a", "b", "c", "d")
 ONCES = ("once:o", "once:p")
@@ -445,7 +445,7 @@ class Machine(RuleBasedStateMachine):
 
     def _run(self, *arguments: str, hold: bool = False) -> Ran:
         env = {"RECONCILER_ON_UNKNOWN": "hold"} if hold else {}
-        with mock.patch.object(SystemClock, "wait"), self._watching():
+        with quick(), self._watching():
             ran = self.place.run(*arguments, env=env)
         assert "Traceback" not in ran.err
         return ran
@@ -612,8 +612,9 @@ def test_nothing_is_lost_or_doubled_whatever_happens() -> None:
     run_state_machine_as_test(Machine, settings=_settings(35, 30, derandomize=True))
 
 
-@pytest.mark.soak
+@pytest.mark.soak(weight=20)
 @pytest.mark.parametrize("machine", [Machine, BusyMachine])
-def test_nothing_is_lost_or_doubled_for_a_long_time(machine: type[Machine]) -> None:
+def test_nothing_is_lost_or_doubled_for_a_long_time(machine: type[Machine], in_time: InTime) -> None:
     """The same at random and for much longer, with calls one by one and with several at once."""
-    run_state_machine_as_test(machine, settings=_settings(500, 60, derandomize=False))
+    for _ in while_it_lasts(range(50), in_time):
+        run_state_machine_as_test(machine, settings=_settings(10, 60, derandomize=False))

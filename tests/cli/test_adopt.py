@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from unittest import mock
 
 import pytest
 
-from reconciler.cli.apply import SystemClock
 from tests.api import SandboxServer
 from tests.command import Ran, Workplace
 
@@ -25,10 +22,7 @@ interactions:
 APPLY = ("apply", "--auto-approve")
 
 
-@pytest.fixture(autouse=True)
-def _nobody_waits() -> Iterator[None]:
-    with mock.patch.object(SystemClock, "wait"):
-        yield
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture

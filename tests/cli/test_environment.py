@@ -29,6 +29,7 @@ from reconciler.errors import ExitCode
 from tests.api import SandboxServer
 from tests.command import Workplace
 from tests.conftest import connection
+from tests.soak.budget import InTime, while_it_lasts
 
 SECRETS: Final = ("planted-secret", "planted-password", "7700900123")
 ONE: Final = """\
@@ -123,16 +124,17 @@ def api() -> Iterator[SandboxServer]:
         yield server
 
 
-@pytest.mark.parametrize("examples", [150, pytest.param(10_000, marks=pytest.mark.soak)])
-def test_odd_environments(api: SandboxServer, examples: int) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(66, marks=pytest.mark.soak(weight=20))])
+def test_odd_environments(api: SandboxServer, in_time: InTime, rounds: int) -> None:
     """The exit code is a documented one, nothing looks like a mistake, no secret is told, nothing is sent unsaid."""
 
     @given(cases)
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     def run(case: Case) -> None:
         check(case, api)
 
-    run()
+    for _ in while_it_lasts(range(rounds), in_time):
+        run()
 
 
 @pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))

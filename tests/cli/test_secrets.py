@@ -9,9 +9,8 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from unittest import mock
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -19,7 +18,6 @@ import pytest
 from tests.api import SandboxServer
 from tests.command import Ran, Workplace
 from tests.conftest import connection
-from tests.faults.harness import QuickClock
 
 PHONE = "+44 7700 900123"
 MESSAGE = 'Dear "Zoë" & <Ann>,  50% \\ of/f: Qk7PlantedMessage\n\tsee +you'
@@ -62,11 +60,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _quick() -> Iterator[None]:
-    """Let waits pass at once."""
-    with mock.patch("reconciler.cli.apply.SystemClock", return_value=QuickClock()):
-        yield
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from unittest import mock
-
 import pytest
 
-from reconciler.cli.apply import SystemClock
 from tests.api import SandboxServer
 from tests.command import Ran, Workplace
 
@@ -20,10 +16,7 @@ SMS = "interactions: [{once: sms, route: Send}, {externalid: web, route: Web}]\n
 APPLY = ("apply", "--auto-approve")
 
 
-@pytest.fixture(autouse=True)
-def _nobody_waits() -> Iterator[None]:
-    with mock.patch.object(SystemClock, "wait"):
-        yield
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 @pytest.fixture

@@ -26,18 +26,11 @@ from reconciler.state.stores.local import LocalStore
 from tests.api import SandboxServer
 from tests.api.record import Outcome
 from tests.command import COMMAND, Workplace, clean_environment
+from tests.state.stores.three import IDS, THREE
 
 PATIENCE = 60.0
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 ONE_BY_ONE = {"RECONCILER_PARALLELISM": "1"}
-# Several providers make several Invocations.
-THREE = """\
-interactions:
-  - {externalid: id-0, provider: P0, route: R}
-  - {externalid: id-1, provider: P1, route: R}
-  - {externalid: id-2, provider: P2, route: R}
-"""
-IDS = {"id-0", "id-1", "id-2"}
 
 # Makes its terminal the controlling one, so that Ctrl-C and a hang-up reach it as they reach a shell's command.
 IN_TERMINAL = (

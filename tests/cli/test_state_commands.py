@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 
-from reconciler.cli.apply import SystemClock
 from reconciler.errors import StateError
 from reconciler.state.model import State
 from reconciler.state.stores.local import Writer
@@ -31,11 +29,7 @@ HOLD = {"RECONCILER_ON_UNKNOWN": "hold"}
 LOST = "drop=before times=always"
 
 
-@pytest.fixture(autouse=True)
-def _nobody_waits() -> Iterator[None]:
-    """Back-off takes no time here."""
-    with mock.patch.object(SystemClock, "wait"):
-        yield
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 def invoked(server: SandboxServer) -> int:

@@ -9,6 +9,7 @@ import pytest
 from tests.crash.conftest import MakeBench
 from tests.crash.harness import ARRIVE, Arrive, seeded
 from tests.crash.scenarios import SCENARIOS
+from tests.soak.budget import InTime, while_it_lasts
 
 DOUBLE_KILLS = 3
 
@@ -32,17 +33,18 @@ def test_killed_twice(make_bench: MakeBench, name: str) -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("arrive", ARRIVE)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_anywhere_thoroughly(make_bench: MakeBench, name: str, arrive: Arrive) -> None:
+def test_killed_anywhere_thoroughly(make_bench: MakeBench, in_time: InTime, name: str, arrive: Arrive) -> None:
     """As test_killed_anywhere, before each effect too, with the dead run's calls arriving at each time."""
     bench = make_bench(replace(SCENARIOS[name], thorough=True))
-    findings = list(bench.findings(arrive))
+    points = while_it_lasts(bench.points(bench.prepare()), in_time)
+    findings = list(bench.kill_everywhere(points, arrive))
     assert not findings, "\n".join(map(str, findings[:5]))
 
 
-@pytest.mark.soak
+@pytest.mark.soak(weight=4)
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_twice_everywhere(make_bench: MakeBench, name: str) -> None:
+def test_killed_twice_everywhere(make_bench: MakeBench, in_time: InTime, name: str) -> None:
     """As test_killed_twice, at each pair of places."""
     bench = make_bench(SCENARIOS[name])
-    findings = list(bench.kill_twice_everywhere(bench.points(bench.prepare())))
+    findings = list(bench.kill_twice_everywhere(while_it_lasts(bench.points(bench.prepare()), in_time)))
     assert not findings, "\n".join(map(str, findings[:5]))

@@ -7,11 +7,9 @@ runs must bring the API to exactly what is declared.
 from __future__ import annotations
 
 import random
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Final, Self
 
@@ -34,13 +32,13 @@ from reconciler.planning.plan import Plan
 from reconciler.planning.planner import PlanPolicy, plan
 from reconciler.state import codec, journal
 from reconciler.state.journal import Record
-from reconciler.state.model import Kind, Open, State, Target
+from reconciler.state.model import Kind, Open, State
 from reconciler.state.repair import resolve
 from reconciler.times import stamp
-from tests.known import OPTIONS, POLICY
+from tests.clock import QuickClock
+from tests.known import LINEAGE, NOW, OPTIONS, POLICY, TARGET
 
-TARGET: Final = Target("https://api.test")
-LINEAGE: Final = "11111111-2222-4333-8444-555555555555"
+DAY: Final = 86_400.0
 ADDRESSES: Final = ("A", "B", "once:C")
 CONTENTS: Final = (("P", "Day", "1"), ("P", "Day", "2"), ("Q", "Day", "1"), (None, "Night", "1"))
 PROTECTED: Final = 0
@@ -335,27 +333,6 @@ class Network:
         return Fault.REFUSED if refused else Fault.NONE
 
 
-class Clock:
-    """Time that passes only when somebody waits."""
-
-    def __init__(self) -> None:
-        self.passed = 0.0
-        self.days = 0
-
-    def now(self) -> datetime:
-        """See throttle.Clock."""
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=2 * self.days, seconds=self.passed)
-
-    def monotonic(self) -> float:
-        """See throttle.Clock."""
-        return self.passed
-
-    def wait(self, seconds: float, until: threading.Event) -> None:
-        """See throttle.Clock."""
-        if not until.is_set():
-            self.passed += seconds
-
-
 class Silent:
     """Tells nobody."""
 
@@ -405,7 +382,7 @@ class World:
     api: Api
     budget: Budget
     disk: Disk = field(default_factory=lambda: Disk(b"".join(codec.encode(State(LINEAGE, target=TARGET)))))
-    clock: Clock = field(default_factory=Clock)
+    clock: QuickClock = field(default_factory=lambda: QuickClock(NOW))
     declared: dict[str, Interaction] = field(default_factory=dict)
     dispatches_allowed: Counter[str] = field(default_factory=Counter)
     frozen: bool = False
@@ -422,7 +399,7 @@ class World:
                 self.api.arrive()
             case DayPasses() if not self.disk_was_lost:
                 self.api.arrive()
-                self.clock.days += 1
+                self.clock.passed += 2 * DAY
             case Resolve():
                 self.resolve_held()
         if not self.frozen:

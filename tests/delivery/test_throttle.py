@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
-from datetime import datetime
 
 from reconciler.delivery.throttle import FIRST_INTERVAL, LONGEST_INTERVAL, RateLimiter, StopSignal
+from tests.clock import QuickClock
 from tests.known import NOW
 
 FOREVER = 1e9
 
 
-class Clock:
-    """Time that passes only when somebody waits."""
-
-    def __init__(self) -> None:
-        self.passed = 100.0
-
-    def now(self) -> datetime:
-        """See throttle.Clock."""
-        return NOW
-
-    def monotonic(self) -> float:
-        """See throttle.Clock."""
-        return self.passed
-
-    def wait(self, seconds: float, until: threading.Event) -> None:
-        """See throttle.Clock."""
-        if not until.is_set():
-            self.passed += seconds
+def clocked() -> QuickClock:
+    """Return a clock that has been running for a while."""
+    return QuickClock(NOW, 100.0)
 
 
-def gaps(limiter: RateLimiter, clock: Clock, turns: int) -> list[float]:
+def gaps(limiter: RateLimiter, clock: QuickClock, turns: int) -> list[float]:
     """Take some turns and return the seconds before each."""
     found = []
     for _ in range(turns):
@@ -44,13 +29,13 @@ def gaps(limiter: RateLimiter, clock: Clock, turns: int) -> list[float]:
 
 def test_there_is_no_gap_at_first() -> None:
     """Until the API throttles, calls follow each other without a wait."""
-    clock = Clock()
+    clock = clocked()
     assert gaps(RateLimiter(clock), clock, 3) == [0, 0, 0]
 
 
 def test_each_429_doubles_the_gap() -> None:
     """The first 429 sets a small gap between any two calls, each further one doubles it."""
-    clock = Clock()
+    clock = clocked()
     limiter = RateLimiter(clock)
     for factor in (1, 2, 4):
         limiter.slow_down(0)
@@ -59,7 +44,7 @@ def test_each_429_doubles_the_gap() -> None:
 
 def test_the_gap_has_a_limit() -> None:
     """However often the API throttles, calls go on."""
-    clock = Clock()
+    clock = clocked()
     limiter = RateLimiter(clock)
     for _ in range(50):
         limiter.slow_down(0)
@@ -68,7 +53,7 @@ def test_the_gap_has_a_limit() -> None:
 
 def test_retry_after_holds_everybody() -> None:
     """Nothing goes out for as long as the API asked, and then with a gap."""
-    clock = Clock()
+    clock = clocked()
     limiter = RateLimiter(clock)
     limiter.slow_down(30)
     assert gaps(limiter, clock, 2) == [30, FIRST_INTERVAL]
@@ -76,7 +61,7 @@ def test_retry_after_holds_everybody() -> None:
 
 def test_a_shorter_retry_after_does_not_shorten_a_longer_one() -> None:
     """Two calls in flight may both be throttled: the longer wait counts."""
-    clock = Clock()
+    clock = clocked()
     limiter = RateLimiter(clock)
     limiter.slow_down(30)
     limiter.slow_down(1)
@@ -85,7 +70,7 @@ def test_a_shorter_retry_after_does_not_shorten_a_longer_one() -> None:
 
 def test_success_closes_the_gap() -> None:
     """Each success takes a fifth off the gap, until there is none."""
-    clock = Clock()
+    clock = clocked()
     limiter = RateLimiter(clock)
     limiter.slow_down(0)
     gaps(limiter, clock, 1)
@@ -100,7 +85,7 @@ def test_success_closes_the_gap() -> None:
 
 def test_patience() -> None:
     """A turn that is further away than the caller can wait is not taken, and costs nobody else a gap."""
-    clock = Clock()
+    clock = clocked()
     limiter = RateLimiter(clock)
     limiter.slow_down(30)
     assert not limiter.take_turn(StopSignal(), 29.9)
@@ -110,7 +95,7 @@ def test_patience() -> None:
 
 def test_a_pulled_brake_ends_the_wait() -> None:
     """Whoever waits for a turn is let go as soon as sending ends."""
-    clock, stop_signal = Clock(), StopSignal()
+    clock, stop_signal = clocked(), StopSignal()
     limiter = RateLimiter(clock)
     limiter.slow_down(1000)
     stop_signal.give()
@@ -122,7 +107,7 @@ def test_turns_are_shared_among_threads() -> None:
     """The gap is between any two calls of the run, whichever threads they come from."""
     waits: queue.SimpleQueue[float] = queue.SimpleQueue()
 
-    class Waits(Clock):
+    class Waits(QuickClock):
         def wait(self, seconds: float, until: threading.Event) -> None:
             assert not until.is_set()
             waits.put(round(seconds, 6))

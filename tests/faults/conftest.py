@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
+from tests.clock import QuickClock
 from tests.command import Workplace
-from tests.faults.harness import FOUR, QuickClock
+from tests.faults.harness import FOUR
 
 
 @pytest.fixture(autouse=True)
-def clock() -> Iterator[QuickClock]:
-    """Let waits pass at once, and tell what was asked for."""
-    clock = QuickClock()
-    with mock.patch("reconciler.cli.apply.SystemClock", return_value=clock):
-        yield clock
+def _quick(clock: QuickClock) -> QuickClock:
+    return clock
 
 
 @pytest.fixture

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
-import time
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,30 +39,6 @@ TLS = Path(__file__).parent.parent / "sandbox" / "tls"
 NAMED = Path(__file__).with_name("tls")
 HOST = "api.reconciler.test"
 SHORT = "0.3"
-
-
-@dataclass
-class QuickClock:
-    """The machine's time, in which every wait passes at once; `waits` are the seconds that were asked for."""
-
-    waits: list[float] = field(default_factory=list)
-    ahead: float = 0.0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def now(self) -> datetime:
-        """See throttle.Clock."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """See throttle.Clock."""
-        return time.monotonic() + self.ahead
-
-    def wait(self, seconds: float, until: threading.Event) -> None:
-        """See throttle.Clock."""
-        del until
-        with self.lock:
-            self.waits.append(seconds)
-            self.ahead += seconds
 
 
 def apply(place: Workplace, **env: str) -> Ran:

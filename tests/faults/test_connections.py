@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 
 from tests.api import SandboxServer
+from tests.clock import QuickClock
 from tests.command import Ran, Workplace
 from tests.conftest import connection
 from tests.faults.harness import (
@@ -21,7 +22,6 @@ from tests.faults.harness import (
     NAMES,
     SHORT,
     TLS,
-    QuickClock,
     apply,
     certified,
     check_recovers,

@@ -10,8 +10,9 @@ import pytest
 
 from tests.api import SandboxServer
 from tests.api.record import Call
+from tests.clock import QuickClock
 from tests.command import Ran, Workplace
-from tests.faults.harness import QuickClock, apply, check_done, failures, invokes, pending
+from tests.faults.harness import apply, check_done, failures, invokes, pending
 
 OLD = "provider: P\ninteractions: [{externalid: A, route: Old}]\n"
 NEW = (

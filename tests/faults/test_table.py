@@ -7,13 +7,13 @@ import json
 import pytest
 
 from tests.api import SandboxConfig, SandboxServer
+from tests.clock import QuickClock
 from tests.command import Workplace
 from tests.conftest import connection
 from tests.faults.harness import (
     FOUR,
     NAMES,
     SPREAD,
-    QuickClock,
     apply,
     check_done,
     check_nothing_doubled,

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.api import SandboxConfig, SandboxServer
+from tests.clock import QuickClock
 from tests.command import Ran, Workplace
 from tests.conftest import connection
 from tests.faults.harness import (
     FOUR,
     NAMES,
-    QuickClock,
     apply,
     check_done,
     check_recovers,

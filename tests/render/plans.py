@@ -8,11 +8,12 @@ from functools import cache
 from typing import Any
 
 from reconciler.errors import Problem
-from reconciler.interaction import Interaction, OnChange, Place, content_digest, dispatch_body, packed, public_fields
+from reconciler.interaction import Interaction, OnChange, Place
 from reconciler.planning.guards import Approvals, GuardLimits, refusals
 from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
-from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State, Target
+from reconciler.state.model import ApiAction, Failed, Kind, Pending, State, Target
+from tests import known
 from tests.known import LIMITS, POLICY
 
 TARGET = Target("https://emea.api.newvoicemedia.com", "prod-uk")
@@ -42,37 +43,20 @@ HOSTILE = (
 )
 
 
-def interaction(address: str, file: str = "interactions/crm.yaml", line: int = 3, **request: Any) -> Interaction:
+def interaction(address: str, file: str = "interactions/crm.yaml", line: int = 3, **more: Any) -> Interaction:
     """Return a declared interaction."""
-    provider = request.pop("provider", "CrmIntegration")
-    more = {name: request.pop(name) for name in ("prevent_release", "on_change") if name in request}
-    externalid = None if address.startswith("once:") else address
-    body = dispatch_body(externalid, {"route": "CrmCallRouting", **request})
-    return Interaction(address, provider, body, content_digest(provider, body), Place(file, line), **more)
-
-
-def opened(declared: Interaction) -> Open:
-    """Return it as it is in the state, once dispatched."""
-    fields = packed(public_fields(declared.request, SENSITIVE))
-    source, guarded = declared.place.file, declared.prevent_release
-    return Open(declared.provider, declared.digest, f"r-{declared.address}", STAMP, source, fields, guarded)
+    usual = {"provider": "CrmIntegration", "route": "CrmCallRouting", "place": Place(file, line)}
+    return known.interaction(address, **{**usual, **more})
 
 
 def failed(declared: Interaction, action: ApiAction, attempts: int, reason: str) -> Failed:
     """Return a failed attempt at it."""
-    source = declared.place.file
-    return Failed(
-        declared.address, action, declared.provider, declared.digest, attempts, STAMP, STAMP, reason, (), source
-    )
+    return known.failed(declared, action, attempts=attempts, first=STAMP, last=STAMP, reason=reason)
 
 
 def pending(declared: Interaction, kind: Kind = Kind.DISPATCH, **more: Any) -> Pending:
     """Return a request for it, of unknown outcome."""
-    fields = packed(public_fields(declared.request, SENSITIVE))
-    more = {"at": STAMP, **more}
-    return Pending(
-        declared.address, 0, kind, declared.provider, declared.digest, source=declared.place.file, fields=fields, **more
-    )
+    return known.pending(declared, kind, **{"at": STAMP, **more})
 
 
 def saved(
@@ -92,7 +76,7 @@ def saved(
         "3e1d6c1a-8d0f-4c52-9a56-0d5a1d0c2b11",
         12,
         target,
-        {entry.address: opened(entry) for entry in was},
+        {entry.address: known.opened(entry, requestid=f"r-{entry.address}", at=STAMP) for entry in was},
         {f"p-{link.address}": link for link in links},
         {f"f-{failure.address}": failure for failure in failures},
     )

@@ -21,6 +21,7 @@ from reconciler.render.markdown.gfm import code, prose, size
 from reconciler.render.markdown.plan import LIMIT, NOT_ALL, SMALLEST, marker, plan_markdown
 from reconciler.render.markdown.report import report_markdown, stale_markdown
 from reconciler.state.model import Kind, State
+from tests import known
 from tests.golden import assert_golden
 from tests.render import plans
 from tests.render.gfm import Shown, shown
@@ -220,7 +221,7 @@ def report(names: tuple[str, ...], problems: tuple[str, ...] = (), file: str = "
         f"m{n}": plans.pending(entry._replace(address=f"{entry.address} lost")) for n, entry in enumerate(declared)
     }
     links |= {f"n{n}": plans.pending(entry, unsent=True) for n, entry in enumerate(declared)}
-    state = State("lineage", 13, interactions={"a": plans.opened(plans.interaction("a"))}, pending=links)
+    state = State("lineage", 13, interactions={"a": known.opened(plans.interaction("a"))}, pending=links)
     failures = tuple((f"f{n}", plans.failed(entry, "dispatch", 2, entry.address)) for n, entry in enumerate(declared))
     done = Counter({Kind.DISPATCH: 3, Kind.RELEASE: 1})
     return Report(state, done, failures, problems, interrupted=False, gave_up=bool(problems))

@@ -39,6 +39,7 @@ def measured(place: Workplace, *arguments: str, env: dict[str, str]) -> tuple[in
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(25 * 60)
 def test_a_hundred_thousand_through_two_hundred_faults(tmp_path: Path) -> None:
     """Everything is open exactly once after as many runs as it takes, a plan is empty, and memory stays bounded."""
     with SandboxServer(SandboxConfig(keep=2_000)) as server:

@@ -14,6 +14,7 @@ from tests.api.record import Outcome
 from tests.command import Ran, Workplace
 
 APPLY = ("apply", "--auto-approve")
+# Several providers make several Invocations.
 THREE = """\
 interactions:
   - {externalid: id-0, provider: P0, route: R}
