@@ -353,12 +353,12 @@ def test_a_part_is_measured_by_the_whole() -> None:
         ("interactions/u", 4),
         ("interactions/uk/a.yaml", 3),
         ("interactions/crm.yaml", 3),
-        ("../shared", 3),
+        ("../elsewhere", 3),
     ],
 )
 def test_a_part_of_the_declarations_is_not_the_whole(root: str, outside: int) -> None:
     """What is gone, but was declared outside of what is read, stands against the plan, and the override is exact."""
-    sources = ["interactions/uk/a.yaml", "interactions/crm.yaml", "other/b.yaml", "../shared/c.yaml"]
+    sources = ["interactions/uk/a.yaml", "interactions/crm.yaml", "other/b.yaml", "../elsewhere/c.yaml"]
     open_ = {f"A{n}": opened(interaction(f"A{n}"), source=source) for n, source in enumerate(sources)}
     made = plan_of([interaction("B")], state(interactions=open_))
     (refusal,) = refusals(made, LIMITS, NONE, root)
