@@ -35,7 +35,7 @@ from reconciler.state.model import Kind, State
 from reconciler.state.stores.local import LocalStore, Writer
 from reconciler.state.stores.reading import journal_path
 from tests.api import SandboxServer
-from tests.api.record import Outcome, Processed
+from tests.api.record import Handling, Processed
 from tests.command import Ran, Workplace
 from tests.conftest import connection, quick
 from tests.soak.budget import InTime, while_it_lasts
@@ -43,7 +43,7 @@ from tests.soak.budget import InTime, while_it_lasts
 IDS = ("a", "b", "c", "d")
 ONCES = ("once:o", "once:p")
 PROVIDERS = (None, "P", "Q")
-EFFECTIVE = {Outcome.DISPATCHED, Outcome.RELEASED, Outcome.COMPLETED}
+EFFECTIVE = {Handling.DISPATCHED, Handling.RELEASED, Handling.COMPLETED}
 QUIET_WITHIN = 10
 
 
@@ -421,9 +421,9 @@ class Machine(RuleBasedStateMachine):
             if declared is None:
                 assert address not in self.server.emulator.open
                 continue
-            dispatched = [entry for entry in effective if entry.outcome is Outcome.DISPATCHED][-1]
+            dispatched = [entry for entry in effective if entry.outcome is Handling.DISPATCHED][-1]
             # Who completed it is not asked: what was declared had been open, and the state can't know that it ended.
-            assert address in self.server.emulator.open or effective[-1].outcome is Outcome.COMPLETED
+            assert address in self.server.emulator.open or effective[-1].outcome is Handling.COMPLETED
             if declared.on_change == "replace":
                 assert (_version(dispatched), dispatched.provider) == (declared.version, declared.provider)
 
@@ -479,7 +479,7 @@ class Machine(RuleBasedStateMachine):
         """Whether the last run had definite failures; that of a burn or of a tolerant release proves nothing."""
         tolerant = {Kind.BURN, Kind.TOLERANT}
         processed = list(self.server.emulator.record.processed)[before.processed :]
-        failed = [entry.request.requestid for entry in processed if entry.outcome is Outcome.FAILED]
+        failed = [entry.request.requestid for entry in processed if entry.outcome is Handling.FAILED]
         refused = [call for call in self.server.calls[before.calls :] if call.status in {400, 413}]
         return bool(refused) or any(self.kinds.get(str(requestid)) not in tolerant for requestid in failed)
 
@@ -506,14 +506,14 @@ class Machine(RuleBasedStateMachine):
             entry.outcome for entry in self.server.emulator.record.processed if entry.request.requestid == requestid
         ]
         if kind is Kind.DISPATCH:
-            return Outcome.DISPATCHED in taken
+            return Handling.DISPATCHED in taken
         if kind is Kind.BURN:
             return bool(taken)
-        return Outcome.RELEASED in taken or address not in self.server.emulator.open
+        return Handling.RELEASED in taken or address not in self.server.emulator.open
 
 
 def _is_once(entry: Processed) -> bool:
-    return entry.request.externalid is None and entry.outcome is Outcome.DISPATCHED
+    return entry.request.externalid is None and entry.outcome is Handling.DISPATCHED
 
 
 def _version(entry: Processed) -> int:

@@ -45,11 +45,11 @@ def _allowed(url: str, info: ValidationInfo) -> str:
     return url.rstrip("/")
 
 
-Text = Annotated[str, Field(pattern=r"[^ \t\r\n]")]
-Texts = Annotated[list[Text], BeforeValidator(_list)]
-Url = Annotated[Text, AfterValidator(_allowed)]
+NonEmpty = Annotated[str, Field(pattern=r"[^ \t\r\n]")]
+NonEmptyList = Annotated[list[NonEmpty], BeforeValidator(_list)]
+Url = Annotated[NonEmpty, AfterValidator(_allowed)]
 Percentage = Annotated[int, Field(ge=0, le=100), BeforeValidator(_number)]
-Count = Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_number)]
+Limit = Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_number)]
 
 
 class Configuration(BaseModel):
@@ -68,34 +68,34 @@ class Configuration(BaseModel):
         description="Where access tokens are fetched, if not at the region's address.",
         examples=["https://emea.cc.vonage.com/Auth/connect/token"],
     )
-    account: Text | None = Field(
+    account: NonEmpty | None = Field(
         default=None,
         description="A label that is recorded in the state; a state with another one is refused.",
         examples=["prod-uk"],
     )
-    interactions: Text = Field(
+    interactions: NonEmpty = Field(
         default="interactions",
         description="The declarations: a folder or a file, relative to reconciler.yaml.",
     )
-    state: Text = Field(
+    state: NonEmpty = Field(
         default="reconciler.state.json",
         description="The state file, relative to reconciler.yaml; with `--env NAME` the default is "
         "`reconciler.NAME.state.json`.",
     )
-    sensitive: Texts = Field(
+    sensitive: NonEmptyList = Field(
         default=["clid", "interactionproperty"],
         description="`linkeddata` values that enter no state, plan, log or output: by `type`, or by `type:key`.",
         examples=[["clid", "object:Phone"]],
     )
-    linkeddata_types: Texts = Field(
+    linkeddata_types: NonEmptyList = Field(
         default=[], description="Types of `linkeddata` to allow besides the documented ones.", examples=[["fax"]]
     )
     max_release_percent: Percentage = Field(
         default=30,
         description="Guard: the share of the open interactions that one apply may release. 100 disables it.",
     )
-    max_releases: Count | None = Field(default=None, description="Guard: how many releases one apply may send.")
-    max_dispatches: Count | None = Field(default=None, description="Guard: how many dispatches one apply may send.")
+    max_releases: Limit | None = Field(default=None, description="Guard: how many releases one apply may send.")
+    max_dispatches: Limit | None = Field(default=None, description="Guard: how many dispatches one apply may send.")
     release_attempts: Annotated[int, Field(ge=0, le=1_000), BeforeValidator(_number)] = Field(
         default=3,
         description="After so many failures, in as many runs, a release is taken as gone already, since agents "

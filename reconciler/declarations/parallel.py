@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, TypeVar
 
-Item = TypeVar("Item")
-Answer = TypeVar("Answer")
-Work = Callable[[Sequence[Item]], Answer]
+Part = TypeVar("Part")
+Done = TypeVar("Done")
+Work = Callable[[Sequence[Part]], Done]
 
 _MOST: Final = 8
 _PART: Final = 128  # items: few, so that all processes end at about the same time
@@ -37,7 +37,7 @@ def cores() -> int:
 
 
 @contextmanager
-def spread(items: Sequence[Item], work: Work[Item, Answer], processes: int) -> Iterator[Iterator[Answer]]:
+def spread(items: Sequence[Part], work: Work[Part, Done], processes: int) -> Iterator[Iterator[Done]]:
     """Give what `work` returns for each part of the items, in any order.
 
     What processes that died, or that could not be had, did not answer is done here, where an error can be told.
@@ -68,7 +68,7 @@ class _Worker(NamedTuple):
             os.waitpid(self.pid, 0)
 
 
-def _answers(parts: Sequence[Sequence[Item]], work: Work[Item, Answer], workers: Sequence[_Worker]) -> Iterator[Answer]:
+def _answers(parts: Sequence[Sequence[Part]], work: Work[Part, Done], workers: Sequence[_Worker]) -> Iterator[Done]:
     left = dict(enumerate(parts))
     for number, answer in _received(workers):
         del left[number]
@@ -101,7 +101,7 @@ def _signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start(workers: list[_Worker], count: int, parts: Sequence[Sequence[Item]], work: Work[Item, Answer]) -> None:
+def _start(workers: list[_Worker], count: int, parts: Sequence[Sequence[Part]], work: Work[Part, Done]) -> None:
     """Fork processes that take the parts one by one; raises OSError where there can be no more of them."""
     numbers, queue = os.pipe()
     try:
@@ -113,7 +113,7 @@ def _start(workers: list[_Worker], count: int, parts: Sequence[Sequence[Item]], 
         os.close(numbers)
 
 
-def _fork(numbers: int, parts: Sequence[Sequence[Item]], work: Work[Item, Answer]) -> _Worker:
+def _fork(numbers: int, parts: Sequence[Sequence[Part]], work: Work[Part, Done]) -> _Worker:
     parent = os.getpid()
     answers, sink = os.pipe()
     try:
@@ -129,7 +129,7 @@ def _fork(numbers: int, parts: Sequence[Sequence[Item]], work: Work[Item, Answer
 
 
 def _be_a_worker(
-    parent: int, numbers: int, sink: int, parts: Sequence[Sequence[Item]], work: Work[Item, Answer]
+    parent: int, numbers: int, sink: int, parts: Sequence[Sequence[Part]], work: Work[Part, Done]
 ) -> NoReturn:
     """Answer, and leave without a word whatever happens: the parent does what is not answered."""
     try:

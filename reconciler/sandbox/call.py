@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import parse_qsl, urlencode
 
-from reconciler.sandbox.invocation import Invocation, Malformed, Request, read_invocation
+from reconciler.sandbox.invocation import Malformed, ReceivedInvocation, ReceivedRequest, read_invocation
 
 TOKEN_PATH: Final = "/Auth/connect/token"  # noqa: S105 - a path, not a secret
 INVOKE_PATH: Final = "/interactions/invoke"
@@ -32,14 +32,14 @@ class Call:
     body: bytes
     authorization: str | None = field(default=None, repr=False)
     form: bytes = field(default=b"", repr=False)
-    invocation: Invocation | None = None
+    invocation: ReceivedInvocation | None = None
     malformed: str = ""
     status: int | None = None
     fault: str = ""
     processed: bool = False
 
     @property
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> tuple[ReceivedRequest, ...]:
         """The requests of the body; none if it is not an Invocation."""
         return self.invocation.requests if self.invocation else ()
 

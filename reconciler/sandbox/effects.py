@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from reconciler.sandbox.answer import Answer, Hangup, message_answer
 from reconciler.sandbox.call import Call
+from reconciler.sandbox.reply import Hangup, Reply, message_answer
 
 if TYPE_CHECKING:
     from reconciler.sandbox.service import Service
@@ -18,7 +18,7 @@ Options = dict[str, str]
 class Effect(Protocol):
     """What happens to a call instead of its being processed and answered."""
 
-    def serve(self, call: Call, api: Service) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Reply | Hangup:
         """Do it, and return what is answered."""
         ...
 
@@ -27,7 +27,7 @@ class Effect(Protocol):
 class Fail:
     """The matching request, if it isn't a duplicate, is not carried out and is listed as failed; calls go on."""
 
-    def serve(self, call: Call, api: Service) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Reply | Hangup:
         """Serve the call: a failure concerns requests, which `Faults.fails` asks about."""
         return api.process(call)
 
@@ -41,7 +41,7 @@ class Status:
     retry_after: str | None = None
     processed: bool = False
 
-    def serve(self, call: Call, api: Service) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Reply | Hangup:
         """Answer with the status."""
         if self.processed:
             api.process(call)
@@ -55,7 +55,7 @@ class Drop:
     processed: bool
     reset: bool = True
 
-    def serve(self, call: Call, api: Service) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Reply | Hangup:
         """Hang up."""
         if self.processed:
             api.process(call)
@@ -69,7 +69,7 @@ class Late:
     seconds: float | None
     processed: bool
 
-    def serve(self, call: Call, api: Service) -> Answer | Hangup:
+    def serve(self, call: Call, api: Service) -> Reply | Hangup:
         """Wait; a sandbox that stops meanwhile hangs up."""
         answer = api.process(call) if self.processed else None
         if api.stopping.wait(self.seconds):

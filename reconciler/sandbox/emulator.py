@@ -14,19 +14,19 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from reconciler.sandbox.answer import Answer, json_answer, message_answer
 from reconciler.sandbox.call import INVOKE_PATH, TOKEN_PATH, Call
-from reconciler.sandbox.invocation import Invocation, Request
-from reconciler.sandbox.memory import Memory, Open, Remembered
+from reconciler.sandbox.invocation import ReceivedInvocation, ReceivedRequest
+from reconciler.sandbox.memory import Memory, OpenInteraction, Remembered
+from reconciler.sandbox.reply import Reply, json_answer, message_answer
 
 ACCEPT: Final = "application/vnd.newvoicemedia.v1+json"
 SCOPE: Final = "interactions:write"
 _FORM: Final = "application/x-www-form-urlencoded"
 
-Fails = Callable[[Request], bool]
+Fails = Callable[[ReceivedRequest], bool]
 
 
-class Outcome(StrEnum):
+class Handling(StrEnum):
     """What came of one request."""
 
     DISPATCHED = "dispatched"
@@ -56,11 +56,11 @@ class Emulator:
         self._new_token = new_token or (lambda: f"token-{next(numbers)}")
 
     @property
-    def open(self) -> dict[str, Open]:
+    def open(self) -> dict[str, OpenInteraction]:
         """The open interactions by externalid."""
         return self.memory.open
 
-    def answer(self, call: Call, now: float, fails: Fails = lambda _request: False) -> Answer:
+    def answer(self, call: Call, now: float, fails: Fails = lambda _request: False) -> Reply:
         """Serve a call as the API would; `fails` says which requests are not carried out."""
         if call.kind == "token":
             return self.token(call, now)
@@ -70,7 +70,7 @@ class Emulator:
             return message_answer(405, headers=(("Allow", "POST"),))
         return message_answer(404)
 
-    def token(self, call: Call, now: float) -> Answer:
+    def token(self, call: Call, now: float) -> Reply:
         """Issue a token [D]: form-encoded client credentials. Errors are those of OAuth 2 (RFC 6749, 5.2; assumed)."""
         if call.media_type != _FORM:
             return json_answer({"error": "invalid_request"}, 400)
@@ -94,7 +94,7 @@ class Emulator:
         """Whether the token was issued and is still valid."""
         return now < self.tokens.get(token, now)
 
-    def invoke(self, call: Call, now: float, fails: Fails) -> Answer:
+    def invoke(self, call: Call, now: float, fails: Fails) -> Reply:
         """Serve an invoke call: 401, 413 or 417 [D], 400 [D], 415 (assumed), or 200 with the failed requestids [S]."""
         scheme, _, token = (call.authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token or not self.knows_token(token, now):
@@ -107,7 +107,7 @@ class Emulator:
             return message_answer(415, "Content-Type must be application/json")
         return self.process(call, now, fails)
 
-    def process(self, call: Call, now: float, fails: Fails) -> Answer:
+    def process(self, call: Call, now: float, fails: Fails) -> Reply:
         """Process a body whatever its headers: 400 if it is not an Invocation, else 200 with the failed requestids."""
         if call.invocation is None:
             return message_answer(400, call.malformed)
@@ -117,33 +117,33 @@ class Emulator:
             for request in self._first_of_each_id(call, call.invocation)
             if self._serve(call, call.invocation.provider, request, now, fails) and request.requestid is not None
         ]
-        return Answer(200, orjson.dumps(failed))
+        return Reply(200, orjson.dumps(failed))
 
-    def _first_of_each_id(self, call: Call, invocation: Invocation) -> list[Request]:
+    def _first_of_each_id(self, call: Call, invocation: ReceivedInvocation) -> list[ReceivedRequest]:
         """Return the requests that count: of two with one requestid in a body only the first is processed [D]."""
         seen: set[str] = set()
-        kept: list[Request] = []
+        kept: list[ReceivedRequest] = []
         for request in invocation.requests:
             if request.requestid is None or request.requestid not in seen:
                 kept.append(request)
                 seen |= {request.requestid} if request.requestid else set()
             else:
-                self.note(call, invocation.provider, request, Outcome.IGNORED, "duplicate")
+                self.note(call, invocation.provider, request, Handling.IGNORED, "duplicate")
         return self.ordered(kept)
 
-    def ordered(self, requests: list[Request]) -> list[Request]:
+    def ordered(self, requests: list[ReceivedRequest]) -> list[ReceivedRequest]:
         """Return the requests of a body in the order in which they are processed (assumed: as they stand)."""
         return requests
 
-    def _serve(self, call: Call, provider: str | None, request: Request, now: float, fails: Fails) -> bool:
+    def _serve(self, call: Call, provider: str | None, request: ReceivedRequest, now: float, fails: Fails) -> bool:
         """Carry out one request; returns whether it is listed as failed."""
         known = self.memory.ids.get(request.requestid) if request.requestid is not None else None
         if known is not None and (listed := self.duplicate(known)) is not None:
-            self.note(call, provider, request, Outcome.IGNORED, "duplicate")
+            self.note(call, provider, request, Handling.IGNORED, "duplicate")
             return listed
         reason = "fault" if fails(request) else self._act(call, provider, request)
-        done = Outcome.RELEASED if request.action == "release" else Outcome.DISPATCHED
-        self.note(call, provider, request, Outcome.FAILED if reason else done, reason)
+        done = Handling.RELEASED if request.action == "release" else Handling.DISPATCHED
+        self.note(call, provider, request, Handling.FAILED if reason else done, reason)
         self.memory.take(request.requestid, failed=bool(reason), now=now)
         return bool(reason)
 
@@ -151,7 +151,7 @@ class Emulator:
         """Return whether a request under a known requestid is listed as failed (assumed); None processes it again."""
         return known.failed
 
-    def _act(self, call: Call, provider: str | None, request: Request) -> str:
+    def _act(self, call: Call, provider: str | None, request: ReceivedRequest) -> str:
         """Return why the request failed; "" if it did not."""
         if request.action == "release":
             return self._release(provider, request.externalid)
@@ -159,9 +159,9 @@ class Emulator:
             return "no route"
         if request.externalid is None:
             return ""
-        return self.dispatch(call, request.externalid, Open(provider, request.content, request.requestid))
+        return self.dispatch(call, request.externalid, OpenInteraction(provider, request.content, request.requestid))
 
-    def dispatch(self, _call: Call, externalid: str, opened: Open) -> str:
+    def dispatch(self, _call: Call, externalid: str, opened: OpenInteraction) -> str:
         """Open an interaction; dispatching one that is open fails (assumed). Returns why it failed, or ""."""
         if externalid in self.open:
             return "still open"
@@ -190,8 +190,10 @@ class Emulator:
             return False
         self.close(externalid)
         body = orjson.dumps({"action": "release", "externalid": externalid})
-        self.note(None, was.provider, Request("release", None, externalid, None, body), Outcome.COMPLETED, "")
+        self.note(None, was.provider, ReceivedRequest("release", None, externalid, None, body), Handling.COMPLETED, "")
         return True
 
-    def note(self, call: Call | None, provider: str | None, request: Request, outcome: Outcome, reason: str) -> None:
+    def note(
+        self, call: Call | None, provider: str | None, request: ReceivedRequest, outcome: Handling, reason: str
+    ) -> None:
         """Take note of what came of a request; `call` is None where no call asked for it."""

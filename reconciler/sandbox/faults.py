@@ -15,7 +15,7 @@ from typing import Final, get_args
 from reconciler.errors import UsageError
 from reconciler.sandbox.call import Call, CallKind
 from reconciler.sandbox.effects import EFFECTS, Effect, Fail, Options, Reader, whole
-from reconciler.sandbox.invocation import Request
+from reconciler.sandbox.invocation import ReceivedRequest
 
 _MATCHERS: Final[tuple[str, ...]] = ("action", "externalid", "requestid", "route")
 _PATHS: Final = ("any", *get_args(CallKind))
@@ -43,7 +43,7 @@ class Fault:
             return False
         return not self.values or any(self.fits_request(request) for request in call.requests)
 
-    def fits_request(self, request: Request) -> bool:
+    def fits_request(self, request: ReceivedRequest) -> bool:
         """Whether the request has all the values."""
         return all(getattr(request, name) == value for name, value in self.values.items())
 
@@ -94,7 +94,7 @@ class Faults:
         with self._lock:
             return _take(self._calls, lambda fault: fault.fits(call))
 
-    def fails(self, request: Request) -> bool:
+    def fails(self, request: ReceivedRequest) -> bool:
         """Return whether a request fails, and count it."""
         with self._lock:
             groups = [self._failures.get(key, []) for key in {request.externalid, None}]

@@ -19,7 +19,7 @@ class Malformed(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReceivedRequest:
     """One request of an Invocation; None where a field is absent.
 
     `content` is the canonical JSON (keys sorted, no white space) of the request without `requestid`, an absent
@@ -34,14 +34,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Invocation:
+class ReceivedInvocation:
     """The body of one invoke call."""
 
     provider: str | None
-    requests: tuple[Request, ...]
+    requests: tuple[ReceivedRequest, ...]
 
 
-def read_invocation(body: bytes) -> Invocation:
+def read_invocation(body: bytes) -> ReceivedInvocation:
     """Return the Invocation of a body; raises Malformed. That one bad request refuses the whole body is assumed."""
     try:
         value = orjson.loads(body)
@@ -52,10 +52,10 @@ def read_invocation(body: bytes) -> Invocation:
     if not isinstance(requests, list):
         raise Malformed("requests: a list is expected")
     provider = _text(value, "provider")
-    return Invocation(provider, tuple(_request(item, f"requests[{n}]") for n, item in enumerate(requests)))
+    return ReceivedInvocation(provider, tuple(_request(item, f"requests[{n}]") for n, item in enumerate(requests)))
 
 
-def _request(item: Any, where: str) -> Request:
+def _request(item: Any, where: str) -> ReceivedRequest:
     _check_object(item, where, _REQUEST_FIELDS)
     content = {"action": "dispatch", **item}
     action = _text(content, "action", f"{where}.")
@@ -67,7 +67,7 @@ def _request(item: Any, where: str) -> Request:
         raise Malformed(f"{where}.routingdata: an object is expected")
     requestid, externalid, route = (_text(item, name, f"{where}.") for name in ("requestid", "externalid", "route"))
     content.pop("requestid", None)
-    return Request(action, requestid, externalid, route, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+    return ReceivedRequest(action, requestid, externalid, route, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
 
 
 def _check_object(value: Any, where: str, fields: frozenset[str]) -> None:

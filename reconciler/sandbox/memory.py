@@ -26,8 +26,8 @@ COMMIT;
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """One open interaction; `content` is the canonical request (see `Request.content`), None after a restart."""
+class OpenInteraction:
+    """One open interaction; `content` is the canonical request (see `ReceivedRequest`), None after a restart."""
 
     provider: str | None
     content: bytes | None = None
@@ -51,7 +51,7 @@ class Memory:
 
     def __init__(self, path: Path | None = None) -> None:
         self.ids: OrderedDict[str, Remembered] = OrderedDict()
-        self.open: dict[str, Open] = {}
+        self.open: dict[str, OpenInteraction] = {}
         self._path = path
         self._new: dict[str, Remembered] = {}
         self._changed: set[str] = set()
@@ -59,7 +59,9 @@ class Memory:
         if self._file:
             for requestid, failed, at in self._file.execute("SELECT * FROM ids ORDER BY rowid"):
                 self.ids[requestid] = Remembered(bool(failed), at)
-            self.open.update({name: Open(provider) for name, provider in self._file.execute("SELECT * FROM open")})
+            self.open.update(
+                {name: OpenInteraction(provider) for name, provider in self._file.execute("SELECT * FROM open")}
+            )
 
     def take(self, requestid: str | None, *, failed: bool, now: float) -> None:
         """Remember a requestid, for ever (assumed); one that is None is not remembered."""
@@ -67,7 +69,7 @@ class Memory:
             self.ids[requestid] = self._new[requestid] = Remembered(failed, now)
             self.ids.move_to_end(requestid)
 
-    def put(self, externalid: str, opened: Open) -> None:
+    def put(self, externalid: str, opened: OpenInteraction) -> None:
         """Note an interaction as open."""
         self.open[externalid] = opened
         self._changed.add(externalid)

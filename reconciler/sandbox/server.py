@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Final, Self
 
 from reconciler.delivery.workers import started
 from reconciler.errors import ReconcilerError
-from reconciler.sandbox.answer import Answer, Hangup, json_answer, message_answer
 from reconciler.sandbox.call import TOKEN_PATH
+from reconciler.sandbox.reply import Hangup, Reply, json_answer, message_answer
 from reconciler.sandbox.service import Service
 
 HOST: Final = "127.0.0.1"
@@ -142,11 +142,11 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the client went away
             service.answered(call, None)
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: Reply) -> None:
         """Write an answer; raises OSError."""
         self.wfile.write(answer.head + (b"" if self.command == "HEAD" else answer.content))
 
-    def _control(self, body: bytes) -> Answer:
+    def _control(self, body: bytes) -> Reply:
         if "Origin" in self.headers or self.headers.get("Host", "").rpartition(":")[0] not in _LOCAL:
             return message_answer(403, "For this machine only, and for no web page.")
         service = self.server.service

@@ -8,11 +8,11 @@ from pathlib import Path
 from secrets import token_urlsafe
 from threading import Condition, Event
 
-from reconciler.sandbox.answer import Answer, Hangup, message_answer
 from reconciler.sandbox.call import Call, read_call
 from reconciler.sandbox.emulator import Emulator
 from reconciler.sandbox.faults import Faults
 from reconciler.sandbox.memory import Memory
+from reconciler.sandbox.reply import Hangup, Reply, message_answer
 
 
 class Service:
@@ -63,7 +63,7 @@ class Service:
             call.status = status
             self.changed.notify_all()
 
-    def serve(self, call: Call) -> Answer | Hangup:
+    def serve(self, call: Call) -> Reply | Hangup:
         """Serve a call, its fault included; an error of the sandbox itself is a 500, and kept in `errors`."""
         try:
             self.stopping.wait(self._latency)
@@ -72,7 +72,7 @@ class Service:
             self.errors.append(error)
             return message_answer(500, f"The sandbox itself failed: {type(error).__name__}: {error}")
 
-    def apply(self, call: Call) -> Answer | Hangup:
+    def apply(self, call: Call) -> Reply | Hangup:
         """Let its fault happen to a call, or process it."""
         fault = self.faults.take(call)
         with self.changed:
@@ -80,7 +80,7 @@ class Service:
             self.changed.notify_all()
         return fault.effect.serve(call, self) if fault else self.process(call)
 
-    def process(self, call: Call) -> Answer:
+    def process(self, call: Call) -> Reply:
         """Process the call and return its true answer."""
         with self.changed:
             answer = self.emulator.answer(call, self.clock(), self.faults.fails)

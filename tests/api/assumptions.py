@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from reconciler.sandbox.answer import Answer
 from reconciler.sandbox.call import Call as ArrivedCall
 from reconciler.sandbox.emulator import Emulator, Fails
-from reconciler.sandbox.invocation import Request
-from reconciler.sandbox.memory import Memory, Open, Remembered
-from tests.api.record import Call, Double, Outcome, Processed, Record
+from reconciler.sandbox.invocation import ReceivedRequest
+from reconciler.sandbox.memory import Memory, OpenInteraction, Remembered
+from reconciler.sandbox.reply import Reply
+from tests.api.record import Call, Double, Handling, Processed, Record
 
 
 class FailedDuplicate(StrEnum):
@@ -93,7 +93,7 @@ class RecordingEmulator(Emulator):
         """See Emulator; the configured token never expires."""
         return token == self.config.access_token or super().knows_token(token, now)
 
-    def process(self, call: ArrivedCall, now: float, fails: Fails) -> Answer:
+    def process(self, call: ArrivedCall, now: float, fails: Fails) -> Reply:
         """See Emulator; requestids are forgotten as configured."""
         self._forget(now)
         answer = super().process(call, now, fails)
@@ -109,7 +109,7 @@ class RecordingEmulator(Emulator):
             while len(ids) > config.remember_requests:
                 ids.popitem(last=False)
 
-    def ordered(self, requests: list[Request]) -> list[Request]:
+    def ordered(self, requests: list[ReceivedRequest]) -> list[ReceivedRequest]:
         """See Emulator."""
         return requests[::-1] if self.config.reverse else requests
 
@@ -121,7 +121,7 @@ class RecordingEmulator(Emulator):
             return None
         return self.config.failed_duplicate is FailedDuplicate.FAILS
 
-    def dispatch(self, call: ArrivedCall, externalid: str, opened: Open) -> str:
+    def dispatch(self, call: ArrivedCall, externalid: str, opened: OpenInteraction) -> str:
         """See Emulator; one that is open is recorded as a double."""
         was = self.open.get(externalid)
         if was is not None:
@@ -142,7 +142,7 @@ class RecordingEmulator(Emulator):
             super().close(externalid)
 
     def note(
-        self, call: ArrivedCall | None, provider: str | None, request: Request, outcome: Outcome, reason: str
+        self, call: ArrivedCall | None, provider: str | None, request: ReceivedRequest, outcome: Handling, reason: str
     ) -> None:
         """See Emulator."""
         self.record.add_processed(Processed(_number(call), provider, request, outcome, reason))

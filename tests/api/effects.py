@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 import orjson
 
-from reconciler.sandbox.answer import Answer, Hangup
 from reconciler.sandbox.call import Call as ArrivedCall
 from reconciler.sandbox.effects import (
     EFFECTS,
@@ -23,6 +22,7 @@ from reconciler.sandbox.effects import (
     duration,
     read_status,
 )
+from reconciler.sandbox.reply import Hangup, Reply
 from reconciler.sandbox.service import Service
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ FOREIGN_ID: Final = "00000000-0000-4000-8000-00000000f0f0"
 
 
 @dataclass(frozen=True, slots=True)
-class CutAnswer(Answer):
+class CutAnswer(Reply):
     """An answer whose Content-Length promises `missing` bytes that never come."""
 
     missing: int = 16
 
 
 @dataclass(frozen=True, slots=True)
-class SlowAnswer(Answer):
+class SlowAnswer(Reply):
     """An answer whose body is sent over so many seconds, a byte at a time."""
 
     spread: float = 0.0
@@ -49,10 +49,10 @@ class SlowAnswer(Answer):
 class Spoil:
     """The call is processed (or not) and its answer replaced by one that can't be trusted."""
 
-    make: Callable[[ArrivedCall, Answer | None], Answer]
+    make: Callable[[ArrivedCall, Reply | None], Reply]
     processed: bool
 
-    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Reply | Hangup:
         """Answer so."""
         return self.make(call, api.process(call) if self.processed else None)
 
@@ -63,7 +63,7 @@ class LateCopy:
 
     reset: bool
 
-    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Reply | Hangup:
         """Put the call aside."""
         service = cast("RecordingService", api)
         with service.changed:
@@ -77,7 +77,7 @@ class Hang:
 
     processed: bool
 
-    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Reply | Hangup:
         """Wait."""
         answer = api.process(call) if self.processed else None
         if not cast("RecordingService", api).hang():
@@ -89,7 +89,7 @@ class Hang:
 class ExpireToken:
     """Every token issued so far becomes invalid; then the call is served."""
 
-    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Reply | Hangup:
         """Serve it."""
         service = cast("RecordingService", api)
         with service.changed:
@@ -104,7 +104,7 @@ class Dated:
     status: Status
     seconds: float
 
-    def serve(self, call: ArrivedCall, api: Service) -> Answer | Hangup:
+    def serve(self, call: ArrivedCall, api: Service) -> Reply | Hangup:
         """Answer so."""
         when = formatdate(ceil(cast("RecordingService", api).clock() + self.seconds), usegmt=True)
         status = Status(self.status.code, self.status.message, when, self.status.processed)
@@ -127,37 +127,37 @@ def _status(value: str, options: Options, *, processed: bool) -> Status | Dated:
 def _slow(seconds: float) -> Spoil:
     """Return the true answer, led by spaces so that no gap between two bytes is above 0.1 seconds."""
 
-    def slow(_call: ArrivedCall, answer: Answer | None) -> Answer:
-        true = answer or Answer(200, b"[]")
+    def slow(_call: ArrivedCall, answer: Reply | None) -> Reply:
+        true = answer or Reply(200, b"[]")
         return SlowAnswer(true.status, true.body.rjust(ceil(seconds * 10) + 1), true.headers, spread=seconds)
 
     return Spoil(slow, processed=True)
 
 
 def _redirect(url: str) -> Spoil:
-    return Spoil(lambda _call, _answer: Answer(302, headers=(("Location", url),)), processed=False)
+    return Spoil(lambda _call, _answer: Reply(302, headers=(("Location", url),)), processed=False)
 
 
-def _failed_ids(answer: Answer | None) -> list[str]:
+def _failed_ids(answer: Reply | None) -> list[str]:
     if answer is None or answer.status != 200:  # the one status that carries ids
         return []
     failed: list[str] = orjson.loads(answer.body)
     return failed
 
 
-def _duplicate_id(call: ArrivedCall, answer: Answer | None) -> Answer:
+def _duplicate_id(call: ArrivedCall, answer: Reply | None) -> Reply:
     """List the first failed id twice, or the first id of the body where none failed."""
     sent = [request.requestid for request in call.requests if request.requestid is not None]
     failed = _failed_ids(answer)
-    return Answer(200, orjson.dumps([*(failed or sent)[:1], *(failed or sent[:1])]))
+    return Reply(200, orjson.dumps([*(failed or sent)[:1], *(failed or sent[:1])]))
 
 
-_SPOILT: Final[Mapping[str, Callable[[ArrivedCall, Answer | None], Answer]]] = {
-    "garbage": lambda _call, _answer: Answer(200, b"<html>oops</html>"),
-    "not-array": lambda _call, _answer: Answer(200, b'{"x":1}'),
-    "no-content": lambda _call, _answer: Answer(204),
+_SPOILT: Final[Mapping[str, Callable[[ArrivedCall, Reply | None], Reply]]] = {
+    "garbage": lambda _call, _answer: Reply(200, b"<html>oops</html>"),
+    "not-array": lambda _call, _answer: Reply(200, b'{"x":1}'),
+    "no-content": lambda _call, _answer: Reply(204),
     "truncated": lambda _call, answer: CutAnswer(200, answer.body if answer else b"["),
-    "foreign-id": lambda _call, answer: Answer(200, orjson.dumps([*_failed_ids(answer), FOREIGN_ID])),
+    "foreign-id": lambda _call, answer: Reply(200, orjson.dumps([*_failed_ids(answer), FOREIGN_ID])),
     "duplicate-id": _duplicate_id,
 }
 

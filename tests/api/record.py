@@ -6,10 +6,10 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, fields
 
 from reconciler.sandbox.call import Call as ArrivedCall
-from reconciler.sandbox.emulator import Outcome
-from reconciler.sandbox.invocation import Request
+from reconciler.sandbox.emulator import Handling
+from reconciler.sandbox.invocation import ReceivedRequest
 
-__all__ = ["Call", "Double", "Outcome", "Processed", "Record"]
+__all__ = ["Call", "Double", "Handling", "Processed", "Record"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,8 +34,8 @@ class Processed:
 
     call: int
     provider: str | None
-    request: Request
-    outcome: Outcome
+    request: ReceivedRequest
+    outcome: Handling
     reason: str = ""
 
 
@@ -84,7 +84,7 @@ class Record:
     def add_processed(self, entry: Processed) -> None:
         """Record what came of a request."""
         self.processed.append(entry)
-        if entry.outcome is Outcome.DISPATCHED and entry.request.externalid is None:
+        if entry.outcome is Handling.DISPATCHED and entry.request.externalid is None:
             self.once_by_content[entry.provider, entry.request.content] += 1
             self.once_by_requestid[entry.request.requestid] += 1
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from ssl import SSLContext
 from typing import Any
 
-from reconciler.sandbox.answer import Answer
 from reconciler.sandbox.call import CallKind
 from reconciler.sandbox.faults import Faults
+from reconciler.sandbox.reply import Reply
 from reconciler.sandbox.server import Handler, Listener
 from reconciler.sandbox.server import SandboxServer as PlainServer
 from tests.api.assumptions import RecordingEmulator, SandboxConfig
@@ -28,7 +28,7 @@ class _Handler(Handler):
             shake()
         super().setup()
 
-    def write(self, answer: Answer) -> None:
+    def write(self, answer: Reply) -> None:
         """See Handler."""
         if isinstance(answer, CutAnswer):
             self.close_connection = True
@@ -183,7 +183,7 @@ class SandboxServer(PlainServer):
         """Let the calls go that hang now: they are processed, if they weren't, and answered."""
         self.service.release()
 
-    def release_late_copies(self) -> list[Answer]:
+    def release_late_copies(self) -> list[Reply]:
         """Process the bodies that `late-copy` held back, oldest first; returns what nobody gets to see."""
         return self.service.release_late_copies()
 

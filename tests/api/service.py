@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from secrets import token_urlsafe
 
-from reconciler.sandbox.answer import Answer, Hangup
 from reconciler.sandbox.call import Call as ArrivedCall
 from reconciler.sandbox.faults import Faults
+from reconciler.sandbox.reply import Hangup, Reply
 from reconciler.sandbox.service import Service
 from tests.api.assumptions import RecordingEmulator, SandboxConfig
 from tests.api.record import Call
@@ -46,7 +46,7 @@ class RecordingService(Service):
             self.changed.notify_all()
         return call
 
-    def apply(self, call: ArrivedCall) -> Answer | Hangup:
+    def apply(self, call: ArrivedCall) -> Reply | Hangup:
         """See Service; runs the hooks."""
         assert isinstance(call, Call)
         if self.on_call is not None:
@@ -80,7 +80,7 @@ class RecordingService(Service):
             self._releases += 1
             self.changed.notify_all()
 
-    def release_late_copies(self) -> list[Answer]:
+    def release_late_copies(self) -> list[Reply]:
         """Process the bodies that `late-copy` held back, oldest first; returns what their answers would have been."""
         with self.changed:
             late, self.late = self.late, []

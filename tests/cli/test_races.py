@@ -23,7 +23,7 @@ from reconciler.state.stores.local import LocalStore
 from reconciler.state.transitions import fold
 from reconciler.times import stamp
 from tests.api import SandboxServer
-from tests.api.record import Outcome as Done
+from tests.api.record import Handling
 from tests.command import Workplace
 from tests.conftest import ROOT
 
@@ -55,7 +55,7 @@ def dispatched_once(server: SandboxServer, ids: set[str]) -> None:
     """Check that each was dispatched exactly once, under one requestid that was sent once."""
     entries = list(server.emulator.record.processed)
     assert sorted(str(entry.request.externalid) for entry in entries) == sorted(ids)
-    assert {entry.outcome for entry in entries} == {Done.DISPATCHED}
+    assert {entry.outcome for entry in entries} == {Handling.DISPATCHED}
 
 
 def test_six_applies_at_once(place: Workplace, server: SandboxServer) -> None:
@@ -149,7 +149,7 @@ def test_a_killed_owner_holds_no_lock(place: Workplace, server: SandboxServer) -
     assert place.run("apply", "--auto-approve").code == 0
     assert set(server.emulator.open) == set(place.state["interactions"]) == IDS
     outcomes = [entry.outcome for entry in server.emulator.record.processed]
-    assert (outcomes.count(Done.DISPATCHED), outcomes.count(Done.IGNORED)) == (ALL, 1)
+    assert (outcomes.count(Handling.DISPATCHED), outcomes.count(Handling.IGNORED)) == (ALL, 1)
 
 
 @pytest.mark.parametrize("route", ["R", "S"])

@@ -24,7 +24,7 @@ import pytest
 from reconciler.cli.console import Console
 from reconciler.state.stores.local import LocalStore
 from tests.api import SandboxServer
-from tests.api.record import Outcome
+from tests.api.record import Handling
 from tests.command import COMMAND, Workplace, clean_environment
 from tests.state.stores.three import IDS, THREE
 
@@ -96,8 +96,8 @@ def settles(place: Workplace, server: SandboxServer) -> None:
     assert place.run("apply", "--auto-approve").code == 0
     assert set(server.emulator.open) == IDS
     outcomes = [entry.outcome for entry in server.emulator.record.processed]
-    assert outcomes.count(Outcome.DISPATCHED) == len(IDS)
-    assert set(outcomes) <= {Outcome.DISPATCHED, Outcome.IGNORED}
+    assert outcomes.count(Handling.DISPATCHED) == len(IDS)
+    assert set(outcomes) <= {Handling.DISPATCHED, Handling.IGNORED}
     assert place.run("plan", "--detailed-exitcode").code == 0
 
 

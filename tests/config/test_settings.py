@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.conftest import ROOT
 
-KEY: Final = 'greeting_limit: Count = Field(default=7, description="How many greetings one apply may send.")'
+KEY: Final = 'greeting_limit: Limit = Field(default=7, description="How many greetings one apply may send.")'
 BEFORE: Final = "    @model_validator"
 CODE: Final = """
 import os

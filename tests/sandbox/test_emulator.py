@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 
-from reconciler.sandbox.answer import Answer
 from reconciler.sandbox.call import INVOKE_PATH, TOKEN_PATH, read_call
 from reconciler.sandbox.emulator import ACCEPT
-from reconciler.sandbox.invocation import Request
+from reconciler.sandbox.invocation import ReceivedRequest
+from reconciler.sandbox.reply import Reply
 from tests.api.assumptions import FailedDuplicate, RecordingEmulator, Redispatch, SandboxConfig
-from tests.api.record import Call, Double, Outcome
+from tests.api.record import Call, Double, Handling
 
 BEARER = "Bearer given"
 HEADERS = {"accept": ACCEPT, "content-type": "application/json"}
@@ -50,7 +50,7 @@ def post(
     now: float = 0.0,
     headers: dict[str, str] = HEADERS,
     bearer: str | None = BEARER,
-) -> Answer:
+) -> Reply:
     """Send a body to invoke."""
     sent = headers if bearer is None else {**headers, "authorization": bearer}
     return api.answer(arrived(api, "POST", INVOKE_PATH, sent, body), now)
@@ -67,7 +67,7 @@ def send(api: RecordingEmulator, *requests: dict[str, Any], provider: str | None
     return failed
 
 
-def token(api: RecordingEmulator, **fields: str) -> Answer:
+def token(api: RecordingEmulator, **fields: str) -> Reply:
     """Ask for a token; `fields` override those of the form."""
     form = urlencode({**FORM, **fields}).encode()
     headers = {"content-type": "application/x-www-form-urlencoded"}
@@ -348,7 +348,7 @@ def test_failing_requests_are_chosen_from_outside() -> None:
     body = orjson.dumps({"requests": [dispatch("A", "1"), dispatch("B", "2")]})
     call = arrived(api, "POST", INVOKE_PATH, HEADERS, body)
 
-    def fails(request: Request) -> bool:
+    def fails(request: ReceivedRequest) -> bool:
         return request.externalid == "A"
 
     assert api.process(call, 0, fails).body == b'["1"]'
@@ -374,9 +374,9 @@ def test_history_and_completion() -> None:
     assert not api.complete("A")
     assert send(api, release("A", "3")) == ["3"]
     assert [entry.outcome for entry in api.record.history("A")] == [
-        Outcome.DISPATCHED,
-        Outcome.COMPLETED,
-        Outcome.FAILED,
+        Handling.DISPATCHED,
+        Handling.COMPLETED,
+        Handling.FAILED,
     ]
     assert api.record.histories() == {"A": api.record.history("A"), "B": api.record.history("B")}
 

@@ -26,7 +26,7 @@ from reconciler.sandbox.call import INVOKE_PATH
 from reconciler.sandbox.emulator import ACCEPT
 from tests.api import SandboxConfig, SandboxServer
 from tests.api.effects import FOREIGN_ID
-from tests.api.record import Call, Outcome
+from tests.api.record import Call, Handling
 
 TLS = Path(__file__).with_name("tls")
 HEADERS = {"Accept": ACCEPT, "Authorization": "Bearer given"}
@@ -68,7 +68,7 @@ def in_background(call: Callable[[], object]) -> tuple[Thread, list[object]]:
     return thread, results
 
 
-def outcomes(server: SandboxServer) -> list[Outcome]:
+def outcomes(server: SandboxServer) -> list[Handling]:
     """Return what came of each request so far."""
     return [entry.outcome for entry in server.emulator.record.processed]
 
@@ -249,7 +249,7 @@ def test_late_copy_arrives_after_newer_calls() -> None:
         assert server.emulator.open == {}
         assert invoke(client).json() == []
         assert [answer.body for answer in server.release_late_copies()] == [b"[]", b"[]"]
-        assert outcomes(server) == [Outcome.DISPATCHED, Outcome.IGNORED, Outcome.DISPATCHED]
+        assert outcomes(server) == [Handling.DISPATCHED, Handling.IGNORED, Handling.DISPATCHED]
         assert server.release_late_copies() == []
 
 
@@ -373,7 +373,7 @@ def test_tls() -> None:
             with pytest.raises(httpx.TransportError):  # OpenSSL may report a reset as an end of file
                 invoke(client)
             assert invoke(client).json() == []
-        assert outcomes(server) == [Outcome.DISPATCHED, Outcome.IGNORED]
+        assert outcomes(server) == [Handling.DISPATCHED, Handling.IGNORED]
         assert server.errors == []
 
 
@@ -431,7 +431,7 @@ def test_memory_survives_a_kill(tmp_path: Path) -> None:
     with running(config=SandboxConfig(access_token="given", memory=memory)) as (server, client):
         assert list(server.emulator.open) == ["A"]
         assert invoke(client).json() == []
-        assert outcomes(server) == [Outcome.IGNORED]
+        assert outcomes(server) == [Handling.IGNORED]
 
 
 def test_memory_is_for_one_at_a_time(tmp_path: Path) -> None:

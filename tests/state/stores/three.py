@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.api import SandboxServer
-from tests.api.record import Outcome
+from tests.api.record import Handling
 from tests.command import Ran, Workplace
 
 APPLY = ("apply", "--auto-approve")
@@ -57,8 +57,8 @@ def completes(place: Workplace, server: SandboxServer) -> None:
     assert ran.code == 0, ran
     assert set(server.emulator.open) == set(state_of(place)["interactions"]) == IDS
     outcomes = [entry.outcome for entry in server.emulator.record.processed]
-    assert outcomes.count(Outcome.DISPATCHED) == len(IDS)
-    assert set(outcomes) <= {Outcome.DISPATCHED, Outcome.IGNORED}
+    assert outcomes.count(Handling.DISPATCHED) == len(IDS)
+    assert set(outcomes) <= {Handling.DISPATCHED, Handling.IGNORED}
     assert place.run("plan", "--detailed-exitcode").code == 0
 
 

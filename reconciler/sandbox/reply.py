@@ -13,7 +13,7 @@ _MESSAGES: Final = {413: "Payload Too Large", 417: "Request size limit exceeded"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reply:
     """One HTTP answer; with a status that has no body, none is sent."""
 
     status: int
@@ -51,12 +51,12 @@ def phrase(status: int) -> str:
         return ""
 
 
-def json_answer(value: Any, status: int = 200) -> Answer:
+def json_answer(value: Any, status: int = 200) -> Reply:
     """Return an answer that carries `value` as JSON."""
-    return Answer(status, orjson.dumps(value))
+    return Reply(status, orjson.dumps(value))
 
 
-def message_answer(status: int, message: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+def message_answer(status: int, message: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     """Return `{"message": …}` with the status [D]; without a message, the documented one or the reason phrase."""
     text = message if message is not None else _MESSAGES.get(status, phrase(status))
-    return Answer(status, orjson.dumps({"message": text}), headers)
+    return Reply(status, orjson.dumps({"message": text}), headers)
