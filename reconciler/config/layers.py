@@ -62,6 +62,13 @@ class _Layer(NamedTuple):
     folder: Path
 
 
+class _Source(NamedTuple):
+    """What a source holds, the strongest layer last; or what is wrong with it."""
+
+    layers: Sequence[_Layer] = ()
+    problems: Sequence[Problem] = ()
+
+
 def configure(
     folder: Path,
     environ: Mapping[str, str],
@@ -81,16 +88,15 @@ def configure(
     document = _document(path, required=file is not None)
     base = path.parent if document else folder
     variables = {key: text for key in KEYS if (text := environ.get(PREFIX + key.upper()))}
-    problems: list[Problem] = []
-    layers = [
-        _Layer(_defaults(name), str, base),
-        *(_of_file(document, path, name, problems) if document else ()),
-        _of_texts(variables, lambda key: PREFIX + key.upper(), folder, problems),
-        _of_texts(flags or {}, lambda key: f"--{key}", folder, problems),
+    sources = [
+        *([_of_file(document, path, name)] if document else []),
+        _of_texts(variables, lambda key: PREFIX + key.upper(), folder),
+        _of_texts(flags or {}, lambda key: f"--{key}", folder),
     ]
-    if problems:
+    if problems := sorted(problem for source in sources for problem in source.problems):
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise ConfigError(f"{count} in the configuration; nothing was sent.", problems=tuple(sorted(problems)))
+        raise ConfigError(f"{count} in the configuration; nothing was sent.", problems=tuple(problems))
+    layers = [_Layer(_defaults(name), str, base), *(layer for source in sources for layer in source.layers)]
     return _settings(layers, name, tuple(_unknown_variables(environ)))
 
 
@@ -163,42 +169,44 @@ def _document(path: Path, *, required: bool) -> Document | None:
     return document
 
 
-def _of_file(document: Document, path: Path, name: str | None, problems: list[Problem]) -> tuple[_Layer, _Layer]:
+def _of_file(document: Document, path: Path, name: str | None) -> _Source:
     """Return what the file sets, and what its part for the environment sets."""
-
-    def place(*at: str | int, key: bool = False) -> tuple[str, int, int]:
-        mark = document.mark(at, key=key)
-        return str(path), mark.line + 1, mark.column + 1
-
-    def problem(detail: ErrorDetails) -> Problem:
-        is_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
-        return Problem(*place(*(part for part in detail["loc"] if part != "[key]"), key=is_key), *_complaint(detail))
-
-    file = ConfigurationFile()
     try:
         file = ConfigurationFile.model_validate({} if document.value is None else document.value)
     except ValidationError as error:
-        problems += map(problem, error.errors())
-    else:
-        if name and file.environments and name not in file.environments:
-            hint = f"It has: {', '.join(file.environments)}."
-            raise ConfigError(f"environment {name!r} is not in {path}", hint=hint)
+        return _Source(problems=[_problem(document, path, detail) for detail in error.errors()])
+    if name and file.environments and name not in file.environments:
+        hint = f"It has: {', '.join(file.environments)}."
+        raise ConfigError(f"environment {name!r} is not in {path}", hint=hint)
+
+    def layer(values: Configuration, *at: str) -> _Layer:
+        return _Layer(values, lambda key: "{}:{}:{}".format(*_place(document, path, (*at, key))), path.parent)
+
     part = file.environments.get(name or "") or Configuration()
-    return (
-        _Layer(file, lambda key: "{}:{}:{}".format(*place(key)), path.parent),
-        _Layer(part, lambda key: "{}:{}:{}".format(*place("environments", name or "", key)), path.parent),
-    )
+    return _Source([layer(file), layer(part, "environments", name or "")])
 
 
-def _of_texts(texts: Mapping[str, str], place: Callable[[str], str], folder: Path, problems: list[Problem]) -> _Layer:
+def _place(document: Document, path: Path, at: At, *, key: bool = False) -> tuple[str, int, int]:
+    mark = document.mark(at, key=key)
+    return str(path), mark.line + 1, mark.column + 1
+
+
+def _problem(document: Document, path: Path, detail: ErrorDetails) -> Problem:
+    is_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+    at = tuple(part for part in detail["loc"] if part != "[key]")
+    return Problem(*_place(document, path, at, key=is_key), *_complaint(detail))
+
+
+def _of_texts(texts: Mapping[str, str], place: Callable[[str], str], folder: Path) -> _Source:
     """Return what variables or flags set: as bytes, both are UTF-8, whatever the locale says."""
-    values = Configuration()
     texts = {key: os.fsencode(text).decode(errors="surrogateescape") for key, text in texts.items()}
     try:
-        values = Configuration.model_validate(texts, context=TEXT)
+        return _Source([_Layer(Configuration.model_validate(texts, context=TEXT), place, folder)])
     except ValidationError as error:
-        problems += [Problem(place(str(detail["loc"][0])), 0, 0, *_complaint(detail)) for detail in error.errors()]
-    return _Layer(values, place, folder)
+        details = error.errors()
+        return _Source(
+            problems=[Problem(place(str(detail["loc"][0])), 0, 0, *_complaint(detail)) for detail in details]
+        )
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
