@@ -16,6 +16,7 @@ from unittest import mock
 
 from reconciler.cli import main
 
+_TERMINAL = {"COLUMNS", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_HYPERLINK", "VTE_VERSION"}
 COMMAND = [sys.executable, "-m", "reconciler"]
 
 
@@ -94,7 +95,7 @@ def clean_environment() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("RECONCILER_", "GITHUB_", "CI_")) and name not in {"COLUMNS", "NO_COLOR"}
+        if not name.startswith(("RECONCILER_", "GITHUB_", "CI_")) and name not in _TERMINAL
     }
 
 

@@ -14,10 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from reconciler.cli.arguments import Told, parse
+from reconciler.cli.arguments import Told, glance, parse
 from reconciler.cli.console import Console
 from reconciler.cli.signals import listen
-from reconciler.errors import ConfigError, DeclarationError, ExitCode, ReconcilerError
+from reconciler.commandline import CommandLine
+from reconciler.errors import ConfigError, DeclarationError, ExitCode, ReconcilerError, UsageError
 
 _STDERR: Final = 2
 
@@ -58,9 +59,7 @@ def _explain(error: Exception, console: Console) -> ExitCode:
         console.error(*_unforeseen(error))
         return ExitCode.ERROR
     if isinstance(error, DeclarationError | ConfigError) and error.problems:
-        from reconciler.render.problems import problems_text  # noqa: PLC0415  # only where there are problems
-
-        console.problems(error.problems, problems_text(error.problems))
+        console.problems(error.problems, Path() if isinstance(error, ConfigError) else None)
     console.error(str(error), console.hint(error))
     return error.exit_code
 
@@ -102,6 +101,10 @@ def _run(arguments: Sequence[str], console: Console) -> int:
     except Told as told:
         console.out(str(told))
         return ExitCode.DONE
+    except UsageError:
+        console.configure(glance(arguments))
+        console.command = CommandLine()  # of what can't be carried out, nothing is repeated
+        raise
     console.configure(options)
     listen(signal.SIGINT, signal.SIGTERM)
     if options.command == "sandbox":

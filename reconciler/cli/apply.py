@@ -131,7 +131,7 @@ def _carry_out(  # noqa: PLR0913, PLR0917  # each is independent
         part = frozenset(change.address for change in plan.changes) if plan.selection else None
         hold_unknown = workspace.settings.keys.policy.hold_unknown
         report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
-        console.out("\n" + report_text(report, console.command))
+        console.out("\n" + report_text(report, console.command, console.style))
         summarise_report(report, workspace.settings.environment, console)
     return report.exit_code
 
@@ -140,7 +140,8 @@ def _approved(shown: SavedPlan, options: argparse.Namespace, console: Console) -
     """Ask, with the target right above the question; and with what it comes to, where that went elsewhere."""
     if options.auto_approve:
         return True
-    made, seen = outline(shown), view(options, console)
+    made = outline(shown)
+    seen = view(options, console)._replace(width=console.error_width, style=console.error_style)
     above = [header(made, seen)] if console.terminal else [header(made, seen), closing_text(made, seen)]
     console.raw_error("\n" + "\n\n".join(above) + "\n")
     return console.ask("Apply this? Only `yes` is taken: ") == "yes"

@@ -72,6 +72,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+def glance(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the global options of a command line that can't be carried out: how to say so, at least."""
+    options = _global_options(top=True)
+    try:
+        return options.parse_known_args(arguments)[0]
+    except UsageError:  # one of these is the mistake
+        return options.parse_args([])
+
+
 def in_force(options: argparse.Namespace) -> tuple[str, ...]:
     """Return those of the options that another command must repeat, to be about the same folder, state and API."""
     given = ((flag, getattr(options, name)) for flag, name in _REPEATED.items())
@@ -105,7 +114,8 @@ def parser(first: str = "") -> _Parser:
 
 def _global_options(*, top: bool) -> argparse.ArgumentParser:
     """Return the options that stand before or after the command; given after it, they win."""
-    options = argparse.ArgumentParser(add_help=False, argument_default=None if top else argparse.SUPPRESS)
+    default = None if top else argparse.SUPPRESS
+    options = _Parser(add_help=False, argument_default=default, allow_abbrev=False)
     group = options.add_argument_group("global options")
     group.add_argument("-C", dest="directory", metavar="DIR", help="run as if started in DIR")
     group.add_argument("--config", metavar="FILE", help="the configuration (default: reconciler.yaml, if there is one)")

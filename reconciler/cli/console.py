@@ -6,17 +6,18 @@ import argparse
 import codecs
 import errno
 import os
-import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TextIO
 
 from reconciler.cli.arguments import in_force
+from reconciler.cli.terminal import has_colour, has_links, is_terminal, links_to, width
 from reconciler.commandline import CommandLine
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.escape import readable, visible
+from reconciler.render.style import ALARM, YELLOW, Style
 
 _PLAIN: Final = {"·": "|", "→": "->", "…": "...", "•": "*"}
 """For an encoding that lacks what we draw with."""
@@ -30,11 +31,11 @@ class Console:
         # Python has None for a stream that was closed before the start (`2>&-`).
         self._stdout: TextIO | None = sys.stdout
         self._stderr: TextIO | None = sys.stderr
-        self.terminal = _is_terminal(self._stdout)
-        self.error_terminal = _is_terminal(self._stderr)
-        wanted = not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-        self.colour, self._error_colour = self.terminal and wanted, self.error_terminal and wanted
-        self.width = _width(environ, self._stdout if self.terminal else None)
+        self.terminal, self.error_terminal = map(is_terminal, (self._stdout, self._stderr))
+        self.width, self.error_width = (width(environ, stream) for stream in (self._stdout, self._stderr))
+        self._environ = environ
+        self._folder = Path()
+        self.style, self.error_style = self._styles(plain=False)
         self.json_log = False
         self.verbose = False
         self.command = CommandLine()
@@ -44,18 +45,20 @@ class Console:
         self.sent = False
         """Whether this run has begun to send."""
         self._in_line = False
-        self._environ = environ
-        self._folder = Path()
         self._runner = environ.get("GITHUB_ACTIONS") == "true"
 
     def configure(self, options: argparse.Namespace) -> None:
         """Take over what the command line says about output."""
-        self.colour = self.colour and not options.no_color
-        self._error_colour = self._error_colour and not options.no_color
+        self._folder = settings_folder(options)
+        self.style, self.error_style = self._styles(plain=options.no_color)
         self.json_log = options.log_format == "json"
         self.verbose = options.verbose
         self.command = CommandLine(in_force(options))
-        self._folder = settings_folder(options)
+
+    def _styles(self, *, plain: bool) -> Iterator[Style]:
+        for terminal in (self.terminal, self.error_terminal):
+            links = links_to(self._folder) if has_links(self._environ, terminal=terminal) else None
+            yield Style(not plain and has_colour(self._environ, terminal=terminal), links)
 
     def out(self, text: str) -> None:
         """Write data to stdout; `text` brings its own newline."""
@@ -86,10 +89,13 @@ class Console:
         if self.verbose:
             self._log("debug", message)
 
-    def problems(self, problems: Sequence[Problem], text: str) -> None:
-        """Log problems of files; `text` is how they read for a person."""
+    def problems(self, problems: Sequence[Problem], folder: Path | None = None) -> None:
+        """Log problems of files, which are named relative to `folder`, if not to where the settings are."""
         if not self.json_log:
-            self.raw_error(text)
+            from reconciler.render.problems import problems_text  # noqa: PLC0415  # only where there are problems
+
+            links = self.error_style.links and links_to(folder or self._folder)
+            self.raw_error(problems_text(problems, self.error_style._replace(links=links)))
             self.annotate(problems)
             return
         for problem in problems:
@@ -123,10 +129,13 @@ class Console:
         if self.json_log:
             self._log_json(level, message, hint)
             return
-        lead, code = {"error": ("Error:", "1;31"), "warning": ("Warning:", "33")}.get(level, ("", ""))
-        painted = f"\x1b[{code}m{lead}\x1b[0m" if self._error_colour else lead
+        lead, code = {"error": ("Error:", ALARM), "warning": ("Warning:", YELLOW)}.get(level, ("", ""))
         lines = [*message.split("\n"), *(["  " + hint] if hint else [])]
-        self.raw_error((f"{painted} " if lead else "") + "\n".join(visible(line) for line in lines) + "\n")
+        self.raw_error(
+            (f"{self.error_style.paint(lead, code)} " if lead else "")
+            + "\n".join(visible(line) for line in lines)
+            + "\n"
+        )
 
     def _log_json(self, level: str, message: str, hint: str) -> None:
         import json  # noqa: PLC0415  # only where asked for
@@ -206,19 +215,3 @@ def _spelled(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("spelled", _spelled)
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    """Whether it is a terminal; a process may be started without any stdout at all."""
-    return stream is not None and stream.isatty()
-
-
-def _width(environ: Mapping[str, str], terminal: TextIO | None) -> int:
-    """Return how many columns there are; a number that no terminal has is no number."""
-    columns = environ.get("COLUMNS", "")
-    if re.fullmatch(r"0*[1-9][0-9]{0,3}", columns, re.ASCII):
-        return max(40, int(columns))
-    try:
-        return max(40, os.get_terminal_size(terminal.fileno()).columns) if terminal else 80
-    except (OSError, ValueError):
-        return 80

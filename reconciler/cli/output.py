@@ -33,7 +33,7 @@ def render(
 def view(options: argparse.Namespace, console: Console, values: Mapping[str, Mapping[str, str]] = NO_VALUES) -> View:
     """Return how a plan is shown on this terminal."""
     detail = Detail.FULL if options.full else Detail.CONCISE if options.concise else Detail.FITTING
-    return View(console.width, console.colour, values, console.command, detail, tuple(_whole(options)))
+    return View(console.width, console.style, values, console.command, detail, tuple(_whole(options)))
 
 
 def _whole(options: argparse.Namespace) -> Iterator[str]:

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
         if options.format == "json":
             console.out(problems_json(error.problems))
         else:
-            console.out(problems_text(error.problems))
+            console.out(problems_text(error.problems, console.style))
             console.error(str(error))
         console.annotate(error.problems)
         return error.exit_code

@@ -96,14 +96,12 @@ def kept(workspace: Workspace, options: argparse.Namespace) -> dict[Path, str]:
 
 def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = False) -> Declarations:
     """Return what is declared; warnings are shown, problems raised."""
-    from reconciler.render.problems import problems_text  # noqa: PLC0415  # only where there is something to show
-
     settings, rules = workspace.settings, workspace.settings.keys.rules
     if reveal and console.terminal:
         rules = replace(rules, sensitive=frozenset())
     declarations = loader.load(settings.interactions, rules, base=settings.folder)
     if declarations.warnings:
-        console.problems(declarations.warnings, problems_text(declarations.warnings))
+        console.problems(declarations.warnings)
     console.detail(f"{len(declarations.interactions)} interactions declared in {declarations.files} files")
     return declarations
 

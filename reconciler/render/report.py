@@ -10,18 +10,27 @@ from collections.abc import Iterator
 from reconciler.commandline import PLAIN, CommandLine, adoption, resolutions
 from reconciler.delivery.report import Report
 from reconciler.escape import visible
+from reconciler.render.style import ALARM, BOLD, YELLOW, Style
+from reconciler.render.style import PLAIN as PLAIN_STYLE
 from reconciler.render.words import count, times
 from reconciler.state.model import Failed, Kind, Pending
 
 _SHOWN = 50
+_COLOURS = {"Problem": ALARM, "Failed": ALARM, "Unknown": YELLOW, "Held": YELLOW, "Not sent": YELLOW}
 
 
-def report_text(report: Report, command: CommandLine = PLAIN) -> str:
+def report_text(report: Report, command: CommandLine = PLAIN, style: Style = PLAIN_STYLE) -> str:
     """Return the closing text of an apply; `command` is how the next one is to be called."""
     parts = (_failed, _unknown, _held, _unsent)
     found = [list(_problems(report)), *(list(part(report, command)) for part in parts)]
-    blocks = ["\n".join(block) for block in found if block]
-    return "\n\n".join([*blocks, _closing(report)]) + "\n"
+    blocks = ["\n".join(_painted(block, style)) for block in found if block]
+    return "\n\n".join([*blocks, style.paint(_closing(report), BOLD)]) + "\n"
+
+
+def _painted(block: list[str], style: Style) -> list[str]:
+    """Return the lines with the word in colour that says what they are about."""
+    word, _, rest = block[0].partition(":")
+    return [f"{style.paint(f'{word}:', _COLOURS[word])}{rest}", *block[1:]] if word in _COLOURS else block
 
 
 def _problems(report: Report) -> Iterator[str]:

@@ -26,18 +26,18 @@ def why_stale(then: Plan, now: Plan) -> str:
     return f"It has been applied already, it seems: {moved}, and nothing is left to do."
 
 
-def stale_text(differences: Iterable[tuple[str, Change | None, Change | None]], *, width: int = 80) -> str:
+def stale_text(differences: Iterable[tuple[str, Change | None, Change | None]], view: View) -> str:
     """Return what was reviewed and what would be done now, for each address where they differ."""
     found = list(differences)
-    lines = [line for entry in found[:_SHOWN] for line in _difference(*entry, width)]
+    lines = [line for entry in found[:_SHOWN] for line in _difference(*entry, view)]
     more = [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     head = f"Since the plan was saved, {count(len(found), 'change')} came out differently:"
     return "\n".join([head, *lines, *more]) + "\n"
 
 
-def _difference(address: str, then: Change | None, now: Change | None, width: int) -> Iterator[str]:
+def _difference(address: str, then: Change | None, now: Change | None, view: View) -> Iterator[str]:
     yield f"  {visible(address)}"
-    then_fields, now_fields = (_fields(change, width) for change in (then, now))
+    then_fields, now_fields = (_fields(change, view) for change in (then, now))
     for word, change, fields, others in (
         ("reviewed", then, then_fields, now_fields),
         ("now", now, now_fields, then_fields),
@@ -55,8 +55,8 @@ def _said(change: Change | None) -> str:
     return f"{change.action}{attempt}"
 
 
-def _fields(change: Change | None, width: int) -> list[str]:
+def _fields(change: Change | None, view: View) -> list[str]:
     if change is None:
         return []
     made = shape(change)
-    return list(field_lines(made.fields, View(width), bare=made.new))
+    return list(field_lines(made.fields, view, bare=made.new))

@@ -17,6 +17,8 @@ from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.outline import NO_VALUES, Field, Group, Outline, Section, outline, place
+from reconciler.render.style import ALARM, BOLD, GREEN, RED, YELLOW, Style
+from reconciler.render.style import PLAIN as PLAIN_STYLE
 from reconciler.render.words import count, selection, summary
 
 SYMBOLS: Final = {
@@ -30,17 +32,16 @@ SYMBOLS: Final = {
     Action.RECORD: "·",
 }
 _COLOURS: Final = {
-    Action.DISPATCH: "32",
-    Action.RELEASE: "31",
-    Action.REPLACE: "33",
+    Action.DISPATCH: GREEN,
+    Action.RELEASE: RED,
+    Action.REPLACE: YELLOW,
     Action.SETTLE: "35",
     Action.FORGET: "2",
-    Action.HOLD: "1;31",
+    Action.HOLD: ALARM,
     Action.DRIFT: "36",
     Action.RECORD: "2",
 }
-_BOLD, _RED, _GREEN = "1", "31", "32"
-_MARKS: Final = {"+": _GREEN, "-": _RED, "!": "33"}
+_MARKS: Final = {"+": GREEN, "-": RED, "!": YELLOW}
 _INDENT: Final = 8
 _MARGIN: Final = " " * _INDENT
 _SCREEN: Final = 24
@@ -61,22 +62,18 @@ class Detail(StrEnum):
 
 
 class View(NamedTuple):
-    """How a plan is shown: how wide, whether in colour, and how the commands that it suggests are to be called.
+    """How a plan is shown: how wide, in which style, and how the commands that it suggests are to be called.
 
     `values` are the sensitive values to show, by address and field: for a terminal, where somebody asked for them.
     `whole` are the words of the command that shows all of it.
     """
 
     width: int = 80
-    colour: bool = False
+    style: Style = PLAIN_STYLE
     values: Mapping[str, Mapping[str, str]] = NO_VALUES
     command: CommandLine = PLAIN
     detail: Detail = Detail.FITTING
     whole: tuple[str, ...] = ("plan", "--full")
-
-    def paint(self, text: str, code: str) -> str:
-        """Return the text in a colour, if there is any."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
 
 
 _PLAIN: Final = View()
@@ -98,24 +95,24 @@ def header(made: Outline, view: View) -> str:
     about = " · ".join(["reconciler", *(" ".join(filter(None, pair)) for pair in made.where)])
     state = f"state {kept}serial {plan.serial}, {plan.open} open"
     apart = " · " if columns(about) + columns(state) + 3 <= view.width else "\n  "
-    part = "\n\n" + view.paint(f"Only a part: {' '.join(selection(plan))}", _BOLD) if plan.selection else ""
+    part = "\n\n" + view.style.paint(f"Only a part: {' '.join(selection(plan))}", BOLD) if plan.selection else ""
     return about + apart + state + part
 
 
 def closing_text(made: Outline, view: View) -> str:
     """Return what it comes to: the guards that stand against it, what to look out for, what is approved, the counts."""
     lines = list(refusal_lines(made.saved.refusals, view))
-    lines += [f"{view.paint('Warning:', '33')} {warning}" for warning in made.warnings]
+    lines += [f"{view.style.paint('Warning:', YELLOW)} {warning}" for warning in made.warnings]
     lines += [f"Approved with this plan: {', '.join(made.approved)}."] if made.approved else []
     lines += made.tallies if len(made.saved.plan.changes) > _SCREEN else []
-    return "\n".join([*lines, *([""] if lines else []), view.paint(summary(made.saved.plan), _BOLD)])
+    return "\n".join([*lines, *([""] if lines else []), view.style.paint(summary(made.saved.plan), BOLD)])
 
 
 def refusal_lines(refusals: Sequence[Refusal], view: View = _PLAIN) -> Iterator[str]:
     """Yield what each guard says, with its override; what many have in common once."""
     most = len(refusals) if view.detail is Detail.FULL else _REFUSALS
     for number, refusal in enumerate(refusals[:most]):
-        yield f"{view.paint('Refused:', '1;31')} {visible(refusal.message)[:_LONGEST]}."
+        yield f"{view.style.paint('Refused:', ALARM)} {visible(refusal.message)[:_LONGEST]}."
         if refusal.override:
             yield f"  To allow exactly this: {refusal.override}"
         if refusal.hint and refusal.hint not in {other.hint for other in refusals[number + 1 : most]}:
@@ -146,7 +143,7 @@ def _group(group: Group, view: View) -> Iterator[str]:
     yield from _head(group, view)
     if len(group.changes) > 1 and view.detail is Detail.FULL:
         for change in group.changes:
-            yield from _beside(_MARGIN + _named(change), place(change), view)
+            yield from _beside(_MARGIN + _named(change), place(change), view, change)
     for note in (*shape.notes, *_rename(group), *(f"{n}. {step}" for n, step in enumerate(shape.steps, start=1))):
         yield from _wrapped("", note, view, 0)
     yield from field_lines(shape.fields, view, bare=shape.new)
@@ -161,18 +158,20 @@ def _head(group: Group, view: View) -> Iterator[str]:
     action, attempt = group.shape.action, f"   {group.shape.attempt}" if group.shape.attempt else ""
     left = f"  {f'{SYMBOLS[action]} {action}':<11} {_names(group)}{attempt}"
     where = group.place + (f" (provider {group.shape.provider})" if group.shape.provider else "")
-    first, *rest = _beside(left, where, view)
-    yield view.paint(first[:13], _COLOURS[action]) + first[13:]
+    first, *rest = _beside(left, where, view, group.changes[0] if len(group.changes) == 1 else None)
+    yield view.style.paint(first[:13], _COLOURS[action]) + first[13:]
     yield from rest
 
 
-def _beside(left: str, where: str, view: View) -> Iterator[str]:
+def _beside(left: str, where: str, view: View, change: Change | None) -> Iterator[str]:
     """Yield what is changed with its place beside it, or below where there is no room."""
-    if columns(left) + columns(where) + 3 <= view.width:
-        yield f"{left}   {where}".rstrip()
+    fits = columns(left) + columns(where) + 3 <= view.width
+    linked = view.style.linked(where, change.after.source, change.after.line) if change and change.after else where
+    if fits:
+        yield f"{left}   {linked}".rstrip()
     else:
         yield left
-        yield _MARGIN + where
+        yield _MARGIN + linked
 
 
 def _names(group: Group) -> str:
@@ -206,7 +205,7 @@ def _briefly(section: Section, view: View) -> Iterator[str]:
     lead = f"  {f'{SYMBOLS[section.action]} {section.action}':<11} "
     for names, facts in heads:
         line = _until(f"{lead}{names}   {facts}", view.width)
-        yield view.paint(line[:13], _COLOURS[section.action]) + line[13:]
+        yield view.style.paint(line[:13], _COLOURS[section.action]) + line[13:]
     if rest := groups[_GROUPS:]:
         yield f"{lead}and {sum(len(group.changes) for group in rest)} more in {count(len(rest), 'group')}"
 
@@ -236,14 +235,14 @@ def _field(field: Field, view: View, size: int, *, bare: bool) -> Iterable[str]:
     if field.note:
         return _wrapped(field.name, field.note, view, size, _MARKS.get(field.mark, ""))
     if field.before is None:
-        return _wrapped(field.name, ("" if bare else "+ ") + (field.after or ""), view, size, "" if bare else _GREEN)
+        return _wrapped(field.name, ("" if bare else "+ ") + (field.after or ""), view, size, "" if bare else GREEN)
     if field.after is None:
-        return _wrapped(field.name, f"- {field.before}", view, size, _RED)
+        return _wrapped(field.name, f"- {field.before}", view, size, RED)
     lead, taken = _lead(field.name, size)
     if columns(_both(field)) <= view.width - taken:
-        return [f"{lead}{view.paint(field.before, _RED)} → {view.paint(field.after, _GREEN)}"]
-    before = _wrapped(field.name, f"- {field.before}", view, size, _RED)
-    return [*before, *_wrapped("", f"+ {field.after}", view, size, _GREEN)]
+        return [f"{lead}{view.style.paint(field.before, RED)} → {view.style.paint(field.after, GREEN)}"]
+    before = _wrapped(field.name, f"- {field.before}", view, size, RED)
+    return [*before, *_wrapped("", f"+ {field.after}", view, size, GREEN)]
 
 
 def _both(field: Field) -> str:
@@ -254,7 +253,10 @@ def _wrapped(name: str, text: str, view: View, size: int, code: str = "") -> lis
     """Return lines of at most the view's columns: the name, then the text, none of it left out."""
     lead, taken = _lead(name, size)
     first, *rest = _cut(text, max(20, view.width - taken))
-    return [(lead + view.paint(first, code)).rstrip(), *(" " * taken + view.paint(line, code) for line in rest)]
+    return [
+        (lead + view.style.paint(first, code)).rstrip(),
+        *(" " * taken + view.style.paint(line, code) for line in rest),
+    ]
 
 
 @lru_cache(maxsize=1024)  # the same few names stand in thousands of interactions

@@ -16,6 +16,7 @@ from reconciler.planning.guards import Approvals, Refusal, refusals
 from reconciler.planning.plan import Action, Plan, Reason
 from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
+from reconciler.render.style import Style
 from reconciler.render.text import Detail, View, columns, plan_text
 from reconciler.state.model import Kind, State, Target
 from tests.golden import assert_golden
@@ -168,7 +169,7 @@ def test_everything(width: int) -> None:
 
 def test_everything_in_colour() -> None:
     """Colour is put on the symbol and action only, and takes no columns."""
-    coloured = plan_text(told(everything()), View(colour=True))
+    coloured = plan_text(told(everything()), View(style=Style(colour=True)))
     assert_golden(coloured, GOLDEN / "everything-80-colour.txt")
     assert COLOUR.sub("", coloured) == plan_text(told(everything()))
 
