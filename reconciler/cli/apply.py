@@ -40,7 +40,7 @@ from reconciler.render.outline import outline
 from reconciler.render.report import report_text
 from reconciler.render.text import closing_text, header, plan_text
 from reconciler.render.words import count, left_out
-from reconciler.state.stores.local import Writer
+from reconciler.state.stores.interface import Writer
 from reconciler.times import stamp
 
 if TYPE_CHECKING:

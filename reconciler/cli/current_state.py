@@ -10,8 +10,8 @@ from reconciler.cli.workspace import Workspace, named
 from reconciler.errors import StateMissing, TargetMismatch
 from reconciler.planning.guards import Refusal
 from reconciler.state.model import State, Target
-from reconciler.state.stores.local import Writer
-from reconciler.state.stores.reading import MAKE_STATE, WRONG_PATH, StoredState
+from reconciler.state.stores.interface import StoredState, Writer
+from reconciler.state.stores.reading import MAKE_STATE, WRONG_PATH
 
 
 def state_to_plan(

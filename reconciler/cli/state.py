@@ -18,7 +18,7 @@ from reconciler.planning.selection import known
 from reconciler.render.story import listing_json, listing_text, story_json, story_text
 from reconciler.state.model import State
 from reconciler.state.repair import Mended, adopt, forget, new_lineage, rename, resolvable, resolve
-from reconciler.state.stores.local import Writer
+from reconciler.state.stores.interface import Writer
 from reconciler.times import stamp
 
 

@@ -65,13 +65,14 @@ class Retrier:
         self._limiter = RateLimiter(ports.clock)
 
     def send(self, attempt: Attempt) -> AttemptResult:
-        """Return what the Invocation came to."""
+        """Return what the Invocation came to; raises StateError where another run may have the state."""
         clock, stop_signal = self._ports.clock, self._ports.stop_signal
         began, tries = clock.monotonic(), 0
         while True:
             in_time = self._limiter.take_turn(stop_signal, self._budget.seconds - (clock.monotonic() - began))
             if stop_signal.given.is_set() or not in_time:
                 return AttemptResult(attempt.unsent(), "" if in_time else _TOO_LONG)
+            self._ports.store.require_held()
             answer = self._ports.sender.invoke(attempt.invocation)
             tries += 1
             self._limit_rate(answer)

@@ -88,6 +88,7 @@ class Executor:
     def _send_all(self) -> None:
         try:
             while requests := self._next_requests():
+                self._log.settle()
                 self._send(requests)
                 self._advance(requests)
         except BaseException:

@@ -29,15 +29,25 @@ class OutcomeLog:
         try:
             self._ports.store.append([Record(self._state.lineage, self._state.serial, at, each) for each in outcomes])
         except StateError as error:
-            # What can't be remembered must not be done: nothing more is sent, and what was stays pending.
-            self.error = self.error or error
-            self._ports.stop_signal.give()
+            self._stop(error)
             # What is known should not be lost with the one that could not be written.
             return [each for each in outcomes if self.append([each])] if len(outcomes) > 1 else []
         for each in outcomes:
             self.results.update((outcome.requestid, outcome.result) for outcome in each)
             self._unfolded.append((at, each))
         return outcomes
+
+    def settle(self) -> None:
+        """Wait until all that is journalled is there for good: what is sent next may depend on it."""
+        try:
+            self._ports.store.settle()
+        except StateError as error:
+            self._stop(error)
+
+    def _stop(self, error: StateError) -> None:
+        """Send nothing more: what can't be remembered must not be done. What was sent stays pending."""
+        self.error = self.error or error
+        self._ports.stop_signal.give()
 
     def fold(self) -> None:
         """Take in what is journalled, and get ready to save it: done while there is nothing to do but to wait."""

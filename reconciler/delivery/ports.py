@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,24 +10,7 @@ from reconciler.delivery.answers import Answer
 from reconciler.delivery.batch import Invocation
 from reconciler.delivery.retry import Budget
 from reconciler.delivery.throttle import Clock, StopSignal
-from reconciler.state.journal import Record
-from reconciler.state.model import Open, State
-
-
-class Store(Protocol):
-    """Where the state is kept."""
-
-    def save(self, state: State) -> None:
-        """Save the state for good, atomically; whatever the journal held is folded into it."""
-        ...
-
-    def prepare(self, opened: Mapping[str, Open]) -> None:
-        """Get entries of the next save ready, by address, while there is time for it; nothing depends on it."""
-        ...
-
-    def append(self, records: Sequence[Record]) -> None:
-        """Add records to the journal for good; what follows an error starts where these did."""
-        ...
+from reconciler.state.stores.interface import OutcomeWriter
 
 
 class Sender(Protocol):
@@ -72,7 +55,7 @@ class ApplyOptions:
 class Ports:
     """The outside world of one apply; `jitter` draws a number from [0, 1)."""
 
-    store: Store
+    store: OutcomeWriter
     sender: Sender
     clock: Clock
     progress: Progress

@@ -20,7 +20,7 @@ from uuid import uuid4
 from reconciler.delivery import answers, executor
 from reconciler.delivery.batch import Invocation, Request
 from reconciler.delivery.intent import Intent, intend
-from reconciler.delivery.ports import Ports, Sender, Store
+from reconciler.delivery.ports import Ports, Sender
 from reconciler.delivery.retry import History, RetryDecision, decide
 from reconciler.delivery.throttle import StopSignal
 from reconciler.interaction import Interaction, same_content
@@ -30,6 +30,7 @@ from reconciler.state.journal import Record
 from reconciler.state.model import Kind, Outcome, Pending, State
 from reconciler.state.stores import folder
 from reconciler.state.stores.folder import Folder
+from reconciler.state.stores.interface import OutcomeWriter
 from reconciler.state.stores.journalfile import JournalFile
 from reconciler.state.stores.local import Writer
 from reconciler.state.stores.lock import Lock
@@ -340,10 +341,10 @@ def outcome_journaled_late() -> None:
     """Send the next link before the outcome of the one before it is in the journal."""
 
     class Late:
-        def __init__(self, store: Store) -> None:
+        def __init__(self, store: OutcomeWriter) -> None:
             self._store = store
             self._waiting: list[Record] = []
-            self.prepare = store.prepare
+            self.prepare, self.settle, self.require_held = store.prepare, store.settle, store.require_held
 
         def append(self, records: Sequence[Record]) -> None:
             self._waiting += records

@@ -255,7 +255,7 @@ class Disk:
     machine: Machine = field(default_factory=lambda: Machine(None))
 
     def save(self, state: State) -> None:
-        """See ports.Store."""
+        """See OutcomeWriter."""
 
         def replace_both() -> None:
             self.data, self.journal = b"".join(codec.encode(state)), b""
@@ -263,10 +263,10 @@ class Disk:
         self.machine.around(replace_both, torn=lambda: None)
 
     def prepare(self, opened: Mapping[str, Open]) -> None:
-        """See ports.Store."""
+        """See OutcomeWriter."""
 
     def append(self, records: Sequence[Record]) -> None:
-        """See ports.Store."""
+        """See OutcomeWriter."""
         lines, before = b"".join(map(journal.encode, records)), self.journal
 
         def append() -> None:
@@ -281,6 +281,12 @@ class Disk:
             # The next append starts at the last good offset.
             self.journal = before
             raise
+
+    def settle(self) -> None:
+        """See OutcomeWriter."""
+
+    def require_held(self) -> None:
+        """See OutcomeWriter."""
 
     def read(self) -> tuple[State, bool]:
         """Return the state with the journal folded in, and whether there was one."""

@@ -22,9 +22,10 @@ from reconciler.state.codec import Prepared
 from reconciler.state.journal import Record
 from reconciler.state.model import Open, State
 from reconciler.state.stores.folder import Folder, Look
+from reconciler.state.stores.interface import StoredState
 from reconciler.state.stores.journalfile import JournalFile
 from reconciler.state.stores.lock import Lock, locked
-from reconciler.state.stores.reading import StoredState, Version, journal_path, look_up, reading
+from reconciler.state.stores.reading import Version, journal_path, look_up, reading
 
 
 def backup_path(path: Path) -> Path:
@@ -51,6 +52,7 @@ class LocalStore:
 
     def __init__(self, path: Path, warn: Callable[[str], None] = _say_nothing) -> None:
         self.path = path
+        self.place = str(path)
         self._warn = warn
 
     def read(self) -> StoredState:
@@ -109,7 +111,7 @@ class Writer:
         self._found = found.state
         return found
 
-    def read_despite_journal(self) -> tuple[State, Path | None]:
+    def read_despite_journal(self) -> tuple[State, str | None]:
         """Return the state, and where a journal is kept from now on that stands beside it and is not its own.
 
         It stays where it is, too: until the next save, the state is refused as before.
@@ -118,7 +120,7 @@ class Writer:
         try:
             found, aside = version.found(self.path).state, None
         except StateError:
-            found, aside = version.state, self._set_journal_aside()
+            found, aside = version.state, str(self._set_journal_aside())
         self._found = found
         return found, aside
 
@@ -177,6 +179,12 @@ class Writer:
         with _explained(journal_path(self.path), "the journal can't be written"):
             self._require_unchanged()
             self._journal.append(b"".join(map(journal.encode, records)))
+
+    def settle(self) -> None:
+        """Do nothing: what was appended is there."""
+
+    def require_held(self) -> None:
+        """Do nothing: the kernel keeps the lock for as long as we live; whether its file stands, each write asks."""
 
     def _set_journal_aside(self) -> Path:
         journal = journal_path(self.path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,6 +12,7 @@ from reconciler.errors import StateError, StateMissing
 from reconciler.state import codec, journal
 from reconciler.state.model import State
 from reconciler.state.stores.folder import Folder, Look, look
+from reconciler.state.stores.interface import StoredState
 
 _READS: Final = 100
 WRONG_PATH: Final = (
@@ -20,14 +20,6 @@ WRONG_PATH: Final = (
     "dispatched again (docs/state.md: the state is lost). If it is, make a state"
 )
 MAKE_STATE: Final = ("init",)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredState:
-    """A state as read. `left_over`: a journal was folded in, in memory only."""
-
-    state: State
-    left_over: bool
 
 
 def journal_path(path: Path) -> Path:
