@@ -5,23 +5,21 @@ from __future__ import annotations
 import argparse
 import random
 import signal
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.choice import files
+from reconciler.cli.clock import SystemClock
 from reconciler.cli.console import Console
 from reconciler.cli.current_state import prepare_folder, state_to_apply
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.job_summary import summarise_plan, summarise_report
 from reconciler.cli.output import view
 from reconciler.cli.progress import ProgressLine
-from reconciler.cli.review import review
+from reconciler.cli.review import Review, review
 from reconciler.cli.saved import read_plan, require_same_place, require_same_plan
 from reconciler.cli.signals import interruptible, listen
 from reconciler.cli.workspace import Workspace, kept, open_workspace
@@ -31,6 +29,7 @@ from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import Intent, intend
 from reconciler.delivery.ports import ApplyOptions, Ports, Sender
 from reconciler.delivery.redaction import conceal
+from reconciler.delivery.report import Report
 from reconciler.delivery.throttle import StopSignal
 from reconciler.errors import ExitCode, GuardRefusal, ReconcilerError, UsageError
 from reconciler.planning.plan import Plan
@@ -40,11 +39,22 @@ from reconciler.render.outline import outline
 from reconciler.render.report import report_text
 from reconciler.render.text import closing_text, header, plan_text
 from reconciler.render.words import count, left_out
-from reconciler.state.stores.interface import Writer
+from reconciler.state.stores.interface import StoredState, Writer
 from reconciler.times import stamp
 
 if TYPE_CHECKING:
     from reconciler.delivery.tokens import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What the steps of one apply share; `saved` is the plan to carry out, where one is given."""
+
+    options: argparse.Namespace
+    console: Console
+    workspace: Workspace
+    saved: SavedPlan | None
+    store: Writer
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
@@ -55,7 +65,27 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     saved = _read_saved(workspace, options)
     prepare_folder(workspace, options)
     with workspace.store.hold("apply", timeout=options.lock_timeout, say=console.note) as store:
-        return _run_locked(store, workspace, saved, options, console)
+        return _carry_out(_Run(options, console, workspace, saved, store))
+
+
+def _carry_out(run: _Run) -> ExitCode:
+    """Go from the state, read under the lock, to the state that says what became of it."""
+    found, reviewed = _review(run)
+    _show(reviewed, run)
+    _require_as_saved(reviewed.plan, run)
+    _require_allowed(reviewed.shown, run)
+    state = conceal(found.state, run.workspace.settings.keys.policy.sensitive, reviewed.desired)
+    if not (reviewed.plan.writes or found.left_over or state is not found.state):
+        return _nothing_to_do(reviewed.shown, run)
+    # Looked for before the question: whoever has answered it expects that it is done.
+    login = _login(run.workspace) if reviewed.plan.sends else None
+    _require_approval(reviewed.shown, run)
+    run.store.back_up(state)
+    intent = intend(reviewed.plan, reviewed.desired, state, stamp(reviewed.at), run.workspace.target)
+    return _send(intent, reviewed.plan, login, run)
+
+
+# -- the steps, in their order -----------------------------------------------------------------------------------------
 
 
 def _require_usable(options: argparse.Namespace, console: Console) -> None:
@@ -83,30 +113,32 @@ def _read_saved(workspace: Workspace, options: argparse.Namespace) -> SavedPlan 
     return saved
 
 
-def _run_locked(
-    store: Writer, workspace: Workspace, saved: SavedPlan | None, options: argparse.Namespace, console: Console
-) -> ExitCode:
-    found, no_state = state_to_apply(workspace, store, options, console)
-    reviewed = review(workspace, found.state, options, console, standing=no_state, stored=saved)
-    shown, plan, refused = reviewed.shown, reviewed.plan, reviewed.shown.refusals
-    console.out(plan_text(shown, view(options, console, reviewed.values)))
-    console.commands(refusal_annotations(refused))
-    if saved:
-        require_same_plan(saved.plan, plan, options.plan, workspace.settings.environment, console)
-    if refused:
-        summarise_plan(shown, options, console)
-        raise GuardRefusal(f"refused by {count(len(refused), 'guard')}; nothing was sent.")
-    state = conceal(found.state, workspace.settings.keys.policy.sensitive, reviewed.desired)
-    if not plan.writes and not found.left_over and state is found.state:
-        summarise_plan(shown, options, console)
-        return ExitCode.UNKNOWN if plan.held else ExitCode.DONE
-    # Looked for before the question: whoever has answered it expects that it is done.
-    login = _login(workspace) if plan.sends else None
-    if plan.changed and not (saved or _approved(shown, options, console)):
-        raise ReconcilerError("declined; nothing was sent.")
-    store.back_up(state)
-    intent = intend(plan, reviewed.desired, state, stamp(reviewed.at), workspace.target)
-    return _carry_out(intent, plan, store, workspace, console, _sender(workspace, login))
+def _review(run: _Run) -> tuple[StoredState, Review]:
+    found, no_state = state_to_apply(run.workspace, run.store, run.options, run.console)
+    return found, review(run.workspace, found.state, run.options, run.console, standing=no_state, stored=run.saved)
+
+
+def _show(reviewed: Review, run: _Run) -> None:
+    run.console.out(plan_text(reviewed.shown, view(run.options, run.console, reviewed.values)))
+    run.console.commands(refusal_annotations(reviewed.shown.refusals))
+
+
+def _require_as_saved(plan: Plan, run: _Run) -> None:
+    if run.saved:
+        environment = run.workspace.settings.environment
+        require_same_plan(run.saved.plan, plan, run.options.plan, environment, run.console)
+
+
+def _require_allowed(shown: SavedPlan, run: _Run) -> None:
+    """Raise GuardRefusal where a guard stands against the plan."""
+    if shown.refusals:
+        summarise_plan(shown, run.options, run.console)
+        raise GuardRefusal(f"refused by {count(len(shown.refusals), 'guard')}; nothing was sent.")
+
+
+def _nothing_to_do(shown: SavedPlan, run: _Run) -> ExitCode:
+    summarise_plan(shown, run.options, run.console)
+    return ExitCode.UNKNOWN if shown.plan.held else ExitCode.DONE
 
 
 def _login(workspace: Workspace) -> Credentials:
@@ -115,41 +147,36 @@ def _login(workspace: Workspace) -> Credentials:
     return credentials(workspace)
 
 
-def _carry_out(  # noqa: PLR0913, PLR0917  # each is independent
-    intent: Intent,
-    plan: Plan,
-    store: Writer,
-    workspace: Workspace,
-    console: Console,
-    sending: AbstractContextManager[Sender],
-) -> ExitCode:
-    stop_signal = StopSignal()
+def _require_approval(shown: SavedPlan, run: _Run) -> None:
+    """Ask, with the target right above the question; and with what it comes to, where that went elsewhere."""
+    if not shown.plan.changed or run.saved or run.options.auto_approve:
+        return
+    made, console = outline(shown), run.console
+    seen = view(run.options, console)._replace(width=console.error_width, style=console.error_style)
+    above = [header(made, seen)] if console.terminal else [header(made, seen), closing_text(made, seen)]
+    console.raw_error("\n" + "\n\n".join(above) + "\n")
+    if console.ask("Apply this? Only `yes` is taken: ") != "yes":
+        raise ReconcilerError("declined; nothing was sent.")
+
+
+def _send(intent: Intent, plan: Plan, login: Credentials | None, run: _Run) -> ExitCode:
+    """Send what is intended, and report what became of it."""
+    keys, console, stop_signal = run.workspace.settings.keys, run.console, StopSignal()
     console.sent = plan.sends
-    with sending as sender, interruptible(stop_signal, console):
-        ports = Ports(store, sender, SystemClock(), ProgressLine(console), stop_signal, random.random)
-        outcome = apply(intent, _options(workspace), ports)
-        part = frozenset(change.address for change in plan.changes) if plan.selection else None
-        hold_unknown = workspace.settings.keys.policy.hold_unknown
-        report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
-        console.out("\n" + report_text(report, console.command, console.style))
-        summarise_report(report, workspace.settings.environment, console)
+    with _sender(run.workspace, login) as sender, interruptible(stop_signal, console):
+        options = ApplyOptions(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
+        ports = Ports(run.store, sender, SystemClock(), ProgressLine(console), stop_signal, random.random)
+        report = _reported(apply(intent, options, ports), plan, run)
     return report.exit_code
 
 
-def _approved(shown: SavedPlan, options: argparse.Namespace, console: Console) -> bool:
-    """Ask, with the target right above the question; and with what it comes to, where that went elsewhere."""
-    if options.auto_approve:
-        return True
-    made = outline(shown)
-    seen = view(options, console)._replace(width=console.error_width, style=console.error_style)
-    above = [header(made, seen)] if console.terminal else [header(made, seen), closing_text(made, seen)]
-    console.raw_error("\n" + "\n\n".join(above) + "\n")
-    return console.ask("Apply this? Only `yes` is taken: ") == "yes"
-
-
-def _options(workspace: Workspace) -> ApplyOptions:
-    keys = workspace.settings.keys
-    return ApplyOptions(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
+def _reported(outcome: Report, plan: Plan, run: _Run) -> Report:
+    part = frozenset(change.address for change in plan.changes) if plan.selection else None
+    hold_unknown = run.workspace.settings.keys.policy.hold_unknown
+    report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
+    run.console.out("\n" + report_text(report, run.console.command, run.console.style))
+    summarise_report(report, run.workspace.settings.environment, run.console)
+    return report
 
 
 @contextmanager
@@ -167,19 +194,3 @@ def _sender(workspace: Workspace, login: Credentials | None) -> Iterator[Sender]
 class _Nobody:
     def invoke(self, invocation: Invocation) -> Answer:
         raise AssertionError(f"a plan that sends nothing sent {len(invocation.requests)} requests")
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> datetime:
-        """See throttle.Clock."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """See throttle.Clock."""
-        return time.monotonic()
-
-    def wait(self, seconds: float, until: threading.Event) -> None:
-        """See throttle.Clock."""
-        until.wait(seconds)

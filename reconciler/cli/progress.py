@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Final
 
 from reconciler.cli.console import Console
+from reconciler.delivery.events import Ended, Event, Settled, Started, Waiting
 from reconciler.escape import visible
 
 _BAR: Final = 30
@@ -23,32 +24,35 @@ class ProgressLine:
         self._drawn = 0.0
         self._waiting = self._again = ""
 
-    def started(self, requests: int) -> None:
-        """See executor.Progress."""
-        self._total = requests
-        self._draw(final=False)
+    def told(self, event: Event) -> None:
+        """See ports.Observer."""
+        match event:
+            case Started(expected=requests):
+                self._total = requests
+                self._draw(final=False)
+            case Settled():
+                self._settled(event)
+            case Waiting(cause="rate"):
+                pass  # most of them are short, and the one who was told to wait has said why
+            case Waiting():
+                self._wait(event)
+            case Ended() if self._bar:
+                self._console.raw_error("\r\x1b[K")
 
-    def settled(self, succeeded: int, failed: int) -> None:
-        """See executor.Progress."""
+    def _settled(self, event: Settled) -> None:
         with self._lock:
-            self._done += succeeded + failed
-            self._failed += failed
+            self._done += event.succeeded + event.failed
+            self._failed += event.failed
             self._waiting = ""
             self._draw(final=self._done >= self._total)
 
-    def waiting(self, seconds: float, reason: str) -> None:
-        """See executor.Progress."""
+    def _wait(self, event: Waiting) -> None:
         with self._lock:
-            self._waiting, self._again = reason, f"; trying again in {seconds:.1f} s"
+            self._waiting, self._again = event.reason, f"; trying again in {event.seconds:.1f} s"
             if self._bar:
                 self._draw(final=True)
             else:
                 self._console.note(self._waiting + self._again)
-
-    def finished(self) -> None:
-        """See executor.Progress."""
-        if self._bar:
-            self._console.raw_error("\r\x1b[K")
 
     @property
     def _bar(self) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Final
 
 from reconciler.delivery.answers import Accepted, Answer, NotProcessed, Unknown
 from reconciler.delivery.batch import Invocation
+from reconciler.delivery.events import Answered, Cause, Sent, Waiting
 from reconciler.delivery.ports import ApplyOptions, Ports
 from reconciler.delivery.redaction import Redactor
 from reconciler.delivery.retry import GiveUp, Halve, History, Retry, Settled, decide
 from reconciler.delivery.throttle import RateLimiter
 from reconciler.state.model import Outcome, Result
 
+_SPACED: Final = "calls are spaced since the API answered 429"
 _TOO_LONG: Final = "the API asked for a longer wait than this run may take"
 
 
@@ -63,26 +66,42 @@ class Retrier:
         self._budget = options.budget
         self._ports = ports
         self._limiter = RateLimiter(ports.clock)
+        self._numbers = count(1)
 
     def send(self, attempt: Attempt) -> AttemptResult:
         """Return what the Invocation came to; raises StateError where another run may have the state."""
-        clock, stop_signal = self._ports.clock, self._ports.stop_signal
-        began, tries = clock.monotonic(), 0
+        clock, stop_signal, tell = self._ports.clock, self._ports.stop_signal, self._ports.observer.told
+        began, tries, number = clock.monotonic(), 0, next(self._numbers)
         while True:
-            in_time = self._limiter.take_turn(stop_signal, self._budget.seconds - (clock.monotonic() - began))
+            in_time = self._limiter.take_turn(
+                stop_signal,
+                self._budget.seconds - (clock.monotonic() - began),
+                lambda seconds: tell(Waiting(seconds, _SPACED, "rate", number)),
+            )
             if stop_signal.given.is_set() or not in_time:
                 return AttemptResult(attempt.unsent(), "" if in_time else _TOO_LONG)
             self._ports.store.require_held()
-            answer = self._ports.sender.invoke(attempt.invocation)
             tries += 1
-            self._limit_rate(answer)
+            answer = self._invoke(attempt, number, tries)
             attempt = replace(attempt, unknown=attempt.unknown or isinstance(answer, Unknown))
             history = History(tries, clock.monotonic() - began, attempt.unknown, attempt.halved)
             decision = decide(answer, attempt.invocation, history, self._budget, self._ports.jitter())
             if not isinstance(decision, Retry):
                 return self._end(attempt, decision)
-            self._ports.progress.waiting(decision.wait, attempt.redactor.clean(decision.reason))
+            tell(Waiting(decision.wait, attempt.redactor.clean(decision.reason), _cause(decision, answer), number))
             clock.wait(decision.wait, stop_signal.given)
+
+    def _invoke(self, attempt: Attempt, number: int, tries: int) -> Answer:
+        """Send it once; that it goes out, and what comes of it, is told."""
+        clock, tell, invocation = self._ports.clock, self._ports.observer.told, attempt.invocation
+        tell(Sent(number, tries, invocation))
+        began = clock.monotonic()
+        answer = self._ports.sender.invoke(invocation)
+        took = clock.monotonic() - began
+        self._limit_rate(answer)
+        reason = attempt.redactor.clean(getattr(answer, "reason", ""))
+        tell(Answered(number, tries, invocation, answer, reason, took))
+        return answer
 
     def _end(self, attempt: Attempt, decision: Settled | Halve | GiveUp) -> AttemptResult:
         match decision:
@@ -101,3 +120,7 @@ class Retrier:
             self._limiter.slow_down(answer.retry_after)
         elif isinstance(answer, Accepted):
             self._limiter.speed_up()
+
+
+def _cause(decision: Retry, answer: Answer) -> Cause:
+    return "retry-after" if 0 < decision.wait <= getattr(answer, "retry_after", 0.0) else "backoff"

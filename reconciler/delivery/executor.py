@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import queue
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
 from reconciler.delivery.attempt import Attempt, AttemptResult, Retrier
 from reconciler.delivery.batch import Request, pack
 from reconciler.delivery.chains import Chains
+from reconciler.delivery.events import Ended, Settled, Started, Waiting
 from reconciler.delivery.intent import Intent
-from reconciler.delivery.outcomes import OutcomeLog
+from reconciler.delivery.outcomes import OutcomeLog, save
 from reconciler.delivery.ports import ApplyOptions, Ports
 from reconciler.delivery.report import Report
 from reconciler.delivery.workers import Workers
@@ -36,7 +37,7 @@ def apply(intent: Intent, options: ApplyOptions, ports: Ports) -> Report:
     """
     # Before the intent is saved: where there is nothing to send with, nothing is pending.
     with Workers(min(options.parallelism, len(intent.chains))) as workers:
-        ports.store.save(intent.state)
+        save(intent.state, ports, folded=not intent.chains)
         executor = Executor(intent, options, ports, workers)
         if intent.chains:
             executor.run()
@@ -47,7 +48,7 @@ class Executor:
     """One run: sends what its chains have ready, until nothing is or the stop signal is given."""
 
     def __init__(self, intent: Intent, options: ApplyOptions, ports: Ports, workers: Workers) -> None:
-        self._sent = intent.state.pending
+        self._intent = intent
         self._chains = Chains(intent.chains)
         self._options = options
         self._ports = ports
@@ -60,13 +61,13 @@ class Executor:
 
     def run(self) -> None:
         """Send and journal; raises StateError where the journal can't be written."""
-        self._ports.progress.started(self._chains.expected)
+        self._ports.observer.told(Started(self._intent.chains, self._chains.expected))
         try:
             self._send_all()
             self._mark_unsent()
             self._log.fold()
         finally:
-            self._ports.progress.finished()
+            self._ports.observer.told(Ended())
         if self._log.error:
             raise self._log.error
 
@@ -76,7 +77,9 @@ class Executor:
         failed = self._log.ended(Result.FAILED)
         return Report(
             state=state,
-            succeeded=Counter(self._sent[requestid].kind for requestid in self._log.ended(Result.SUCCEEDED)),
+            succeeded=Counter(
+                self._intent.state.pending[requestid].kind for requestid in self._log.ended(Result.SUCCEEDED)
+            ),
             failed=tuple((requestid, state.failed[requestid]) for requestid in failed if requestid in state.failed),
             problems=tuple(dict.fromkeys(self._problems)),
             interrupted=self._ports.stop_signal.interrupted,
@@ -111,7 +114,8 @@ class Executor:
         waits = self._chains.advance(sent, self._log.results, self._ports.clock.monotonic())
         if waits:
             releases = "a release" if len(waits) == 1 else f"{len(waits)} releases"
-            self._ports.progress.waiting(max(waits), f"{releases} of what may be open failed")
+            reason = f"{releases} of what may be open failed"
+            self._ports.observer.told(Waiting(max(waits), reason, "release-attempt"))
 
     def _send(self, requests: list[Request]) -> None:
         """Send the requests, packed, so many Invocations at a time, and journal what becomes of them."""
@@ -162,35 +166,36 @@ class Executor:
                 self._problems.append(result.problem)
                 self._gave_up = self._gave_up or result.stop or bool(result.outcomes)
         if outcomes := [result.outcomes for result in known if result.outcomes]:
-            self._tell(outcome for each in self._log.append(outcomes) for outcome in each)
+            self._append(outcomes)
         for mistake in results:
             if isinstance(mistake, BaseException):
                 raise mistake
         return [half for result in known for half in result.halves]
 
-    def _tell(self, outcomes: Iterable[Outcome]) -> None:
-        """Tell how many more requests are done; that a burn or the last try of a release failed is as good."""
+    def _append(self, outcomes: Sequence[tuple[Outcome, ...]]) -> None:
+        """Journal the outcomes, and tell of them; that a burn or the last try of a release failed is as good."""
+        journalled = tuple(outcome for each in self._log.append(outcomes) for outcome in each)
         succeeded = failed = 0
-        for requestid, result, _, _ in outcomes:
+        for requestid, result, _, _ in journalled:
             if result is Result.SUCCEEDED:
                 succeeded += 1
-            elif result is Result.FAILED and self._sent[requestid].kind not in DONE_IF_ANSWERED:
+            elif result is Result.FAILED and self._intent.state.pending[requestid].kind not in DONE_IF_ANSWERED:
                 failed += 1
             elif result is Result.FAILED and requestid not in self._chains.retried:
                 succeeded += 1
-        self._ports.progress.settled(succeeded, failed)
+        self._ports.observer.told(Settled(journalled, succeeded, failed))
 
     def _journal_unsent(self, attempts: Iterable[Attempt]) -> None:
         """Journal, at once, that these are not sent in this run."""
         if unsent := tuple(outcome for attempt in attempts for outcome in attempt.unsent()):
-            self._log.append([unsent])
+            self._append([unsent])
 
     def _mark_unsent(self) -> None:
         """Journal that what was never handed to the API has not been processed; a resend may have been, earlier."""
         never = (request for request in self._chains.unsent() if not request.resend)
         unsent = tuple(Outcome(request.requestid, Result.UNSENT) for request in never)
         if unsent and not self._log.error:
-            self._log.append([unsent])
+            self._append([unsent])
 
 
 class _Backlog:

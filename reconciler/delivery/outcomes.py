@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reconciler.delivery.events import Saved
 from reconciler.delivery.ports import Ports
 from reconciler.errors import StateError
 from reconciler.state.journal import Record
 from reconciler.state.model import Outcome, Result, State
 from reconciler.state.transitions import StateTransition
 from reconciler.times import stamp
+
+
+def save(state: State, ports: Ports, *, folded: bool) -> None:
+    """Save the state, and tell of it; raises StateError."""
+    began = ports.clock.monotonic()
+    ports.store.save(state)
+    ports.observer.told(Saved(state, ports.clock.monotonic() - began, folded))
 
 
 class OutcomeLog:
@@ -62,7 +70,7 @@ class OutcomeLog:
         if not self.results:
             return self._state
         state = self._transition.done()
-        self._ports.store.save(state)
+        save(state, self._ports, folded=True)
         return state
 
     def ended(self, how: Result) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from reconciler.delivery.answers import Answer
 from reconciler.delivery.batch import Invocation
+from reconciler.delivery.events import Event
 from reconciler.delivery.retry import Budget
 from reconciler.delivery.throttle import Clock, StopSignal
 from reconciler.state.stores.interface import OutcomeWriter
@@ -21,23 +22,11 @@ class Sender(Protocol):
         ...
 
 
-class Progress(Protocol):
-    """Who is told how far it is. May be called from several threads."""
+class Observer(Protocol):
+    """Who is told what happens. May be called from several threads, and never raises."""
 
-    def started(self, requests: int) -> None:
-        """So many requests will be sent."""
-        ...
-
-    def settled(self, succeeded: int, failed: int) -> None:
-        """So many more outcomes are known."""
-        ...
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Say that something is tried again after so many seconds."""
-        ...
-
-    def finished(self) -> None:
-        """Nothing more is sent."""
+    def told(self, event: Event) -> None:
+        """Take notice of it, or don't."""
         ...
 
 
@@ -58,6 +47,6 @@ class Ports:
     store: OutcomeWriter
     sender: Sender
     clock: Clock
-    progress: Progress
+    observer: Observer
     stop_signal: StopSignal
     jitter: Callable[[], float]

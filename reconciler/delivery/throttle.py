@@ -6,6 +6,7 @@ Time comes in through a clock, so tests need not wait.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -46,6 +47,10 @@ class StopSignal:
         self.given.set()
 
 
+def _to_nobody(_seconds: float) -> None:
+    """Wait without a word."""
+
+
 class RateLimiter:
     """A shared schedule of calls: no gap between them, until the API throttles; then wider, and narrower again.
 
@@ -59,8 +64,11 @@ class RateLimiter:
         self._interval = 0.0
         self._next = 0.0
 
-    def take_turn(self, stop_signal: StopSignal, patience: float) -> bool:
-        """Wait for this call's turn, or for the stop signal; False if it is more than `patience` seconds away."""
+    def take_turn(self, stop_signal: StopSignal, patience: float, told: Callable[[float], None] = _to_nobody) -> bool:
+        """Wait for this call's turn, or for the stop signal; False if it is more than `patience` seconds away.
+
+        `told` hears how many seconds it takes, where it takes any.
+        """
         with self._lock:
             now = self._clock.monotonic()
             turn = max(now, self._next)
@@ -68,6 +76,7 @@ class RateLimiter:
                 return False
             self._next = turn + self._interval
         if turn > now:
+            told(turn - now)
             self._clock.wait(turn - now, stop_signal.given)
         return True
 

@@ -19,7 +19,7 @@ from typing import Final
 
 import httpx
 
-from reconciler.cli.apply import SystemClock
+from reconciler.cli.clock import SystemClock
 from reconciler.cli.console import Console
 from reconciler.cli.progress import ProgressLine
 from reconciler.delivery.batch import pack

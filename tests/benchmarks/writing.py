@@ -18,9 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
-from reconciler.cli.apply import SystemClock
+from reconciler.cli.clock import SystemClock
 from reconciler.delivery.answers import Accepted, Answer
 from reconciler.delivery.batch import Invocation
+from reconciler.delivery.events import Event
 from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import intend
 from reconciler.delivery.ports import Ports
@@ -58,17 +59,8 @@ class Instant:
         self._written.invocations += 1
         return Accepted(frozenset())
 
-    def started(self, requests: int) -> None:
-        """See ports.Progress."""
-
-    def settled(self, succeeded: int, failed: int) -> None:
-        """See ports.Progress."""
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """See ports.Progress."""
-
-    def finished(self) -> None:
-        """See ports.Progress."""
+    def told(self, event: Event) -> None:
+        """See ports.Observer."""
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from reconciler.delivery import executor as applying
 from reconciler.delivery.answers import Accepted, Answer, NotProcessed, Refused, Rejected, Unknown
 from reconciler.delivery.batch import Invocation, Request
+from reconciler.delivery.events import Event
 from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import intend
 from reconciler.delivery.ports import Ports
@@ -342,17 +343,8 @@ class Network:
 class Silent:
     """Tells nobody."""
 
-    def started(self, requests: int) -> None:
-        """See ports.Progress."""
-
-    def settled(self, succeeded: int, failed: int) -> None:
-        """See ports.Progress."""
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """See ports.Progress."""
-
-    def finished(self) -> None:
-        """See ports.Progress."""
+    def told(self, event: Event) -> None:
+        """See ports.Observer."""
 
 
 class OneAfterTheOther:

@@ -1,0 +1,83 @@
+"""What happens in a run, as it is told to whoever listens (ports.Observer).
+
+Pure. The API's words come without sensitive values. Requests come with their bodies, which no listener shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reconciler.delivery.answers import Answer
+from reconciler.delivery.batch import Invocation, Request
+from reconciler.state.model import Outcome, State
+
+Cause = Literal["backoff", "retry-after", "rate", "release-attempt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The intent is saved, and these chains are sent next; `expected` of their requests will be done at most."""
+
+    chains: tuple[tuple[Request, ...], ...]
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An Invocation goes out; `number` tells it from the others of the run, `attempt` counts from 1."""
+
+    number: int
+    attempt: int
+    invocation: Invocation
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of that, after so many seconds; `reason` is the API's word on what it didn't accept."""
+
+    number: int
+    attempt: int
+    invocation: Invocation
+    answer: Answer
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing happens for so many seconds; about an Invocation, unless `number` is 0.
+
+    `cause`: after a failure, as the API asked for, because calls are spaced, or before a release is tried again.
+    """
+
+    seconds: float
+    reason: str
+    cause: Cause
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """These outcomes are in the journal, and so many more requests are done; a burn always succeeds."""
+
+    outcomes: tuple[Outcome, ...]
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The state was saved, which took so many seconds: the intent, or what became of it (`folded`)."""
+
+    state: State
+    seconds: float
+    folded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing more is sent."""
+
+
+Event = Started | Sent | Answered | Waiting | Settled | Saved | Ended
