@@ -43,8 +43,8 @@ SHELL = {
 """What may touch files, clocks, networks, threads or terminals."""
 ONLY_USER = {
     "httpx": {"delivery.connection"},
-    "ruamel": {"yamlfile.reader"},
-    "yaml": {"yamlfile.reader"},
+    "ruamel": {"yamlfile.reader", "yamlfile.formatting"},
+    "yaml": {"yamlfile.reader", "yamlfile.formatting"},
     "pydantic": {"declarations.schema", "declarations.json_schema", "config", "planning.saved_plan"},
     "pydantic_core": {"config"},
     "fcntl": {"state.stores.lock", "state.stores.folder", "sandbox"},

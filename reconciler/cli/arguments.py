@@ -106,7 +106,7 @@ def parser(first: str = "") -> _Parser:
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser, dest="command")
-    adders = {add.__name__: add for add in (_init, _validate, _plan, _show, _apply, _state, _schema, _sandbox)}
+    adders = {add.__name__: add for add in (_init, _validate, _fmt, _plan, _show, _apply, _state, _schema, _sandbox)}
     for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
     return top
@@ -165,6 +165,22 @@ def _validate(commands: Any) -> None:
     parser = _command(commands, "validate", "check the declarations; needs no state, target or credentials")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     _show_sensitive(parser)
+
+
+def _fmt(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "fmt",
+        "bring YAML files into their canonical form",
+        """
+        Rewrites indentation, spaces and empty lines; what a file says, its comments, anchors and quotes stay. A file
+        for which that can't be done is named, and left as it is. Lists the files that it rewrites.
+        """,
+    )
+    paths = "files or folders (default: all declarations), or - to format stdin onto stdout"
+    parser.add_argument("paths", metavar="PATH", nargs="*", help=paths)
+    parser.add_argument("--check", action="store_true", help="rewrite nothing; 2 if a file would change")
+    parser.add_argument("--diff", action="store_true", help="rewrite nothing; show what would change")
 
 
 def _plan(commands: Any) -> None:

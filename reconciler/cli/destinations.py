@@ -79,11 +79,24 @@ def write_file(path: Path, data: bytes) -> None:
         raise ReconcilerError(f"{path}: it can't be written: {error.strerror}") from error
 
 
-def _replace(path: Path, data: bytes) -> None:
+def rewrite_file(path: Path, before: bytes, after: bytes) -> None:
+    """Replace a user's file as a whole, with its permissions, unless it says something else by now."""
+    try:
+        path = Path(os.path.realpath(path))
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if path.read_bytes() != before:
+            raise ReconcilerError(f"{path}: it changed meanwhile, and is left as it is", hint="Run this again.")
+        _replace(path, after, mode)
+    except OSError as error:
+        raise ReconcilerError(f"{path}: it can't be written: {error.strerror}") from error
+
+
+def _replace(path: Path, data: bytes, mode: int = 0o600) -> None:
     descriptor, spare = tempfile.mkstemp(prefix=".reconciler-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            os.fchmod(descriptor, mode)
         Path(spare).replace(path)
     except BaseException:
         Path(spare).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The bytes of a YAML or JSON file to documents with positions; the only user of the YAML parsers.
+"""The bytes of a YAML or JSON file to documents with positions; where the YAML parsers are called to read.
 
 A name that ends in `.json` is read as JSON, which YAML 1.2 contains and no YAML parser reads whole. All else is YAML:
 events come from libyaml through PyYAML's C parser. What libyaml refuses is judged by ruamel.yaml's pure parser, whose
