@@ -165,7 +165,8 @@ def _send(intent: Intent, plan: Plan, login: Credentials | None, run: _Run) -> E
     console.sent = plan.sends
     with _sender(run.workspace, login) as sender, interruptible(stop_signal, console):
         options = ApplyOptions(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
-        ports = Ports(run.store, sender, SystemClock(), ProgressLine(console), stop_signal, random.random)
+        clock = SystemClock()
+        ports = Ports(run.store, sender, clock, ProgressLine(console, clock.monotonic), stop_signal, random.random)
         report = _reported(apply(intent, options, ports), plan, run)
     return report.exit_code
 

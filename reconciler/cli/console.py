@@ -21,6 +21,7 @@ from reconciler.render.style import ALARM, YELLOW, Style
 
 _PLAIN: Final = {"·": "|", "→": "->", "…": "...", "•": "*"}
 """For an encoding that lacks what we draw with."""
+_CLEAR: Final = "\r\x1b[K"
 _READER_GONE: Final = frozenset({errno.EPIPE, errno.EIO, errno.EBADF})
 
 
@@ -44,7 +45,7 @@ class Console:
         """Whether data is missing from stdout, for another reason than that its reader wanted no more."""
         self.sent = False
         """Whether this run has begun to send."""
-        self._in_line = False
+        self._in_line = self._drawn = False
         self._runner = environ.get("GITHUB_ACTIONS") == "true"
 
     def configure(self, options: argparse.Namespace) -> None:
@@ -147,11 +148,19 @@ class Console:
     def raw_error(self, text: str) -> None:
         """Write to stderr as is."""
         self._in_line = not text.endswith("\n")
-        _write(self._stderr, self._tame(text))
+        cleared, self._drawn = _CLEAR if self._drawn else "", False
+        _write(self._stderr, cleared + self._tame(text))
+
+    def draw(self, text: str) -> None:
+        """Put a line on the terminal in the place of the one that was drawn before; whatever is written clears it."""
+        if text or self._drawn:
+            _write(self._stderr, f"\r{text}\x1b[K")
+            self._drawn = bool(text)
 
     def leave_line(self) -> None:
         """Begin a line: after a question or a bar, and after the `^C` that a terminal shows of a key."""
         if self._in_line or self.error_terminal:
+            self._drawn = False
             self.raw_error("\n")
 
     def ask(self, question: str) -> str:

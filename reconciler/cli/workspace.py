@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 
 from reconciler.cli.choice import files
 from reconciler.cli.console import Console
+from reconciler.cli.gauge import ReadingProgress
 from reconciler.config.layers import FILE_NAME, Settings, configure
 from reconciler.config.urls import REGIONS
 from reconciler.declarations import loader
@@ -99,7 +101,8 @@ def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = 
     settings, rules = workspace.settings, workspace.settings.keys.rules
     if reveal and console.terminal:
         rules = replace(rules, sensitive=frozenset())
-    declarations = loader.load(settings.interactions, rules, base=settings.folder)
+    told = ReadingProgress(console, time.monotonic)
+    declarations = loader.load(settings.interactions, rules, base=settings.folder, told=told)
     if declarations.warnings:
         console.problems(declarations.warnings)
     console.detail(f"{len(declarations.interactions)} interactions declared in {declarations.files} files")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -29,8 +29,16 @@ class Declarations:
     files: int = 0
 
 
-def load(root: Path, rules: DeclarationRules, *, base: Path) -> Declarations:
+def _say_nothing(_done: int, _total: int) -> None:
+    """Go on without a word."""
+
+
+def load(
+    root: Path, rules: DeclarationRules, *, base: Path, told: Callable[[int, int], None] = _say_nothing
+) -> Declarations:
     """Return what the files under `root` (a folder or a file) declare; files are named relative to `base`.
+
+    `told` is told, now and then, how many files are read, and of how many.
 
     Raises DeclarationError with every problem of every file; if `root` isn't there, with one of code `missing-path`.
     """
@@ -42,6 +50,7 @@ def load(root: Path, rules: DeclarationRules, *, base: Path) -> Declarations:
     with spread(sources, lambda part: _read_files(part, rules), processes) as parts:
         for part in parts:
             found.add(part)
+            told(found.files, len(sources))
     problems = sorted({*problems, *found.problems, *found.duplicates()})
     if any(not problem.warning for problem in problems):
         raise DeclarationError(tuple(problems))
@@ -50,7 +59,7 @@ def load(root: Path, rules: DeclarationRules, *, base: Path) -> Declarations:
 
 
 def _read_files(sources: Sequence[Source], rules: DeclarationRules) -> ValidationResult:
-    found = ValidationResult()
+    found = ValidationResult(files=len(sources))
     for source in sources:
         found.add(_read_file(source, rules))
     return found

@@ -16,17 +16,22 @@ from reconciler.interaction import Interaction, Place
 
 @dataclass(slots=True)
 class ValidationResult:
-    """What is declared, in no particular order. `invalid_identities` are those of interactions that have problems."""
+    """What is declared, in no particular order, and in how many files as far as that was counted.
+
+    `invalid_identities` are those of interactions that have problems.
+    """
 
     interactions: list[Interaction] = field(default_factory=list)
     invalid_identities: list[tuple[str, Place]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    files: int = 0
 
     def add(self, other: ValidationResult) -> None:
         """Take over what was found elsewhere."""
         self.interactions += other.interactions
         self.invalid_identities += other.invalid_identities
         self.problems += other.problems
+        self.files += other.files
 
     def duplicates(self) -> Iterator[Problem]:
         """Yield a problem for each identity that was declared before."""

@@ -67,7 +67,8 @@ def main(side: str, folder: Path, port: int) -> Sent:
         began = time.perf_counter()
         with place.hold("apply") as store, Client(url, None, AccessToken(_TOKEN), timeout=DEFAULTS.timeout) as client:
             store.read()
-            ports = Ports(store, client, SystemClock(), ProgressLine(Console()), StopSignal(), random.Random(0).random)  # noqa: S311
+            clock, jitter = SystemClock(), random.Random(0).random  # noqa: S311
+            ports = Ports(store, client, clock, ProgressLine(Console(), clock.monotonic), StopSignal(), jitter)
             report = apply(intend(made, desired, state, stamp(now), Target(url)), OPTIONS, ports)
         seconds = time.perf_counter() - began
         assert len(report.state.interactions) == len(interactions)
