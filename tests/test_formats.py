@@ -33,7 +33,7 @@ from tests.known import LIMITS
 from tests.render import plans
 from tests.render.test_machine import ERROR, WARNING
 from tests.render.test_text import everything
-from tests.state.test_codec import EVERYTHING, states
+from tests.states import EVERYTHING, states
 from tests.test_imports import loaded
 
 DOCS: Final = ROOT / "docs"

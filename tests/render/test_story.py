@@ -16,7 +16,7 @@ from reconciler.state.model import Kind, State
 from tests.golden import assert_golden
 from tests.known import LINEAGE, failed, interaction, opened, pending, state
 from tests.render.plans import HOSTILE
-from tests.state.test_codec import EVERYTHING
+from tests.states import EVERYTHING
 
 GOLDEN: Final = Path(__file__).parent / "story"
 HOSTILE_TEXT: Final = "\x1b[31m\u202e\n".join(HOSTILE)
