@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 from unittest import mock
 
 import pytest
@@ -20,6 +22,15 @@ from tests.soak.budget import budget, in_time, pytest_collection_modifyitems
 __all__ = ["budget", "in_time", "pytest_collection_modifyitems", "pytest_terminal_summary"]
 
 ROOT = Path(__file__).parent.parent
+MEMORY: Final = Path("/dev/shm")  # noqa: S108  # each test has a folder of its own in it
+
+# No test waits for a disk, where there is room in memory from which programs may run.
+if MEMORY.is_dir() and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+    os.environ.setdefault("TMPDIR", str(MEMORY))
+
+# Else each command that a test starts would compile the whole package, and pytest all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell ignores Ctrl-C for what it starts in the background, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

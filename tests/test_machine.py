@@ -161,9 +161,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.server = SandboxServer()
         self.server.start()
-        # In memory where there is a place for that: nothing here is about the disk.
-        memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
-        self.place = Workplace(Path(tempfile.mkdtemp(dir=memory)), connection(self.server))
+        self.place = Workplace(Path(tempfile.mkdtemp()), connection(self.server))
         # httpx reads the system's certificates for each client; these few are enough for plain HTTP.
         self.place.env["SSL_CERT_FILE"] = str(Path(__file__).parent / "sandbox" / "tls" / "cert.pem")
         self.place.env["RECONCILER_PARALLELISM"] = str(self.parallelism)
