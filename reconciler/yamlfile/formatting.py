@@ -38,7 +38,7 @@ def formatted(data: bytes, name: str) -> bytes | list[Problem]:
     text += "" if text.endswith("\n") else "\n"  # as it is read
     try:
         done = _pass(text)
-        stable = _pass(done) == done and _kept(text) == _kept(done)
+        stable = done == text or (_pass(done) == done and _kept(text) == _kept(done))
     except Exception:  # noqa: BLE001 - ruamel.yaml raises errors of many kinds on what it can't round-trip
         return [_left(name)]
     after = parse(done.encode(), name)
