@@ -17,7 +17,7 @@ from reconciler.cli.console import Console
 from reconciler.cli.current_state import prepare_folder, state_to_apply
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.job_summary import summarise_plan, summarise_report
-from reconciler.cli.output import view
+from reconciler.cli.output import view, write_page
 from reconciler.cli.progress import ProgressLine
 from reconciler.cli.review import Review, review
 from reconciler.cli.saved import read_plan, require_same_place, require_same_plan
@@ -82,7 +82,7 @@ def _carry_out(run: _Run) -> ExitCode:
     _require_approval(reviewed.shown, run)
     run.store.back_up(state)
     intent = intend(reviewed.plan, reviewed.desired, state, stamp(reviewed.at), run.workspace.target)
-    return _send(intent, reviewed.plan, login, run)
+    return _send(intent, reviewed.shown, login, run)
 
 
 # -- the steps, in their order -----------------------------------------------------------------------------------------
@@ -120,6 +120,7 @@ def _review(run: _Run) -> tuple[StoredState, Review]:
 
 def _show(reviewed: Review, run: _Run) -> None:
     run.console.out(plan_text(reviewed.shown, view(run.options, run.console, reviewed.values)))
+    write_page(reviewed.shown, run.options, run.console)  # what there is to see, until there is more
     run.console.commands(refusal_annotations(reviewed.shown.refusals))
 
 
@@ -159,24 +160,26 @@ def _require_approval(shown: SavedPlan, run: _Run) -> None:
         raise ReconcilerError("declined; nothing was sent.")
 
 
-def _send(intent: Intent, plan: Plan, login: Credentials | None, run: _Run) -> ExitCode:
+def _send(intent: Intent, shown: SavedPlan, login: Credentials | None, run: _Run) -> ExitCode:
     """Send what is intended, and report what became of it."""
     keys, console, stop_signal = run.workspace.settings.keys, run.console, StopSignal()
-    console.sent = plan.sends
+    console.sent = shown.plan.sends
     with _sender(run.workspace, login) as sender, interruptible(stop_signal, console):
         options = ApplyOptions(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
         clock = SystemClock()
         ports = Ports(run.store, sender, clock, ProgressLine(console, clock.monotonic), stop_signal, random.random)
-        report = _reported(apply(intent, options, ports), plan, run)
+        report = _reported(apply(intent, options, ports), shown, run)
     return report.exit_code
 
 
-def _reported(outcome: Report, plan: Plan, run: _Run) -> Report:
+def _reported(outcome: Report, shown: SavedPlan, run: _Run) -> Report:
+    plan = shown.plan
     part = frozenset(change.address for change in plan.changes) if plan.selection else None
     hold_unknown = run.workspace.settings.keys.policy.hold_unknown
     report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
     run.console.out("\n" + report_text(report, run.console.command, run.console.style))
     summarise_report(report, run.workspace.settings.environment, run.console)
+    write_page(shown, run.options, run.console, report)
     return report
 
 

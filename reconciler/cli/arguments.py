@@ -205,10 +205,15 @@ def _show(commands: Any) -> None:
 
 
 def _plan_formats(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=["text", "json", "markdown"], default="text", help="default: text")
+    parser.add_argument("--format", choices=["text", "json", "markdown", "html"], default="text", help="default: text")
     parser.add_argument("--json-into", metavar="FILE", help="write it as JSON into FILE, besides showing it")
     parser.add_argument("--markdown-into", metavar="FILE", help="write it as Markdown into FILE, for a comment")
+    _page(parser)
     _detail(parser)
+
+
+def _page(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--html-into", metavar="FILE", help="write it as a page into FILE, to search and filter in")
 
 
 def _detail(parser: argparse.ArgumentParser) -> None:
@@ -230,6 +235,7 @@ def _apply(commands: Any) -> None:
     parser.add_argument("plan", metavar="PLAN", nargs="?", help="apply exactly this saved plan; exit 3 if it is stale")
     parser.add_argument("--auto-approve", action="store_true", help="do not ask; needed where there is no terminal")
     parser.add_argument("--new-state", action="store_true", help="start with an empty state where there is none")
+    _page(parser)
     _detail(parser)
     _lock_timeout(parser)
     _selection(parser)

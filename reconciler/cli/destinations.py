@@ -14,7 +14,9 @@ from typing import Final
 from reconciler.errors import ReconcilerError, UsageError
 
 SUMMARY: Final = "GITHUB_STEP_SUMMARY"
-_OUTPUT: Final = re.compile(rb'\s*(\{\s*"(reconciler_plan|format_version)"|<!-- reconciler:plan )')
+_OUTPUT: Final = re.compile(
+    rb'\s*(\{\s*"(reconciler_plan|format_version)"|<!-- reconciler:plan |<!doctype html>\s*<!-- reconciler:page -->)'
+)
 _HEAD: Final = 200  # bytes, far more than an output needs to be known by
 
 
@@ -37,7 +39,7 @@ def check_outputs(options: argparse.Namespace, kept: Mapping[Path, str]) -> None
 
 def _outputs(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
     folder = Path(options.directory or ".")
-    for option in ("--out", "--json-into", "--markdown-into"):
+    for option in ("--out", "--json-into", "--markdown-into", "--html-into"):
         if name := getattr(options, option.strip("-").replace("-", "_"), None):
             yield option, folder / name
     if summary := os.environ.get(SUMMARY):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from reconciler.cli.console import Console, settings_folder
 from reconciler.cli.destinations import write_file
 from reconciler.cli.links import links
 from reconciler.commandline import operands
+from reconciler.delivery.report import Report
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.outline import NO_VALUES
 from reconciler.render.text import Detail, View, plan_text
@@ -23,11 +25,9 @@ def render(
     values: Mapping[str, Mapping[str, str]] = NO_VALUES,
 ) -> str:
     """Return the plan in the format that was asked for; `values` are sensitive ones to show, in text only."""
-    if options.format == "json":
-        return _json(saved)
-    if options.format == "markdown":
-        return markdown(saved, options, console)
-    return plan_text(saved, view(options, console, values))
+    if options.format == "text":
+        return plan_text(saved, view(options, console, values))
+    return _FORMATS[options.format](saved, options, console)
 
 
 def view(options: argparse.Namespace, console: Console, values: Mapping[str, Mapping[str, str]] = NO_VALUES) -> View:
@@ -44,7 +44,7 @@ def _whole(options: argparse.Namespace) -> Iterator[str]:
         yield from (f"--{name}={selector}" for selector in getattr(options, name.replace("-", "_")))
 
 
-def _json(saved: SavedPlan) -> str:
+def _json(saved: SavedPlan, _options: argparse.Namespace, _console: Console) -> str:
     from reconciler.render.machine import plan_json  # noqa: PLC0415  # only where asked for
 
     return plan_json(saved)
@@ -57,10 +57,28 @@ def markdown(saved: SavedPlan, options: argparse.Namespace, console: Console) ->
     return plan_markdown(saved, links(settings_folder(options), os.environ), command=console.command)
 
 
+def html(saved: SavedPlan, options: argparse.Namespace, console: Console, report: Report | None = None) -> str:
+    """Return the plan, or what became of it, as a page; links as in Markdown."""
+    from reconciler.render.html.page import page  # noqa: PLC0415  # only where asked for
+
+    return page(saved, links(settings_folder(options), os.environ), console.command, report)
+
+
+_FORMATS: Final[Mapping[str, Callable[[SavedPlan, argparse.Namespace, Console], str]]] = {
+    "json": _json,
+    "markdown": markdown,
+    "html": html,
+}
+
+
 def write_copies(saved: SavedPlan, options: argparse.Namespace, console: Console) -> None:
     """Write the plan into the files that were asked for beside what is shown."""
-    folder = Path(options.directory or ".")
-    if options.json_into:
-        write_file(folder / options.json_into, _json(saved).encode())
-    if options.markdown_into:
-        write_file(folder / options.markdown_into, markdown(saved, options, console).encode())
+    for name, written in _FORMATS.items():
+        if into := getattr(options, f"{name}_into"):
+            write_file(Path(options.directory or ".") / into, written(saved, options, console).encode())
+
+
+def write_page(saved: SavedPlan, options: argparse.Namespace, console: Console, report: Report | None = None) -> None:
+    """Write the page of an apply, if it was asked for: the plan, and then what became of it."""
+    if options.html_into:
+        write_file(Path(options.directory or ".") / options.html_into, html(saved, options, console, report).encode())

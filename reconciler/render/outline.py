@@ -17,7 +17,7 @@ from reconciler.escape import brief, visible
 from reconciler.interaction import LINKED_BY
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Approvals
-from reconciler.planning.plan import Action, Change, Plan, Reason
+from reconciler.planning.plan import Action, Change, Plan, Reason, Side
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.words import count, step_words, times
 
@@ -131,6 +131,15 @@ def outline(saved: SavedPlan, values: Mapping[str, Mapping[str, str]] = NO_VALUE
     )
 
 
+def verdict(saved: SavedPlan) -> str:
+    """Return what a plan comes to, in a few words."""
+    if saved.refusals:
+        return f"refused by {count(len(saved.refusals), 'guard')}"
+    if saved.plan.changed:
+        return "changes to apply"
+    return "somebody has to look" if saved.plan.held else "no changes"
+
+
 def _where(saved: SavedPlan) -> Iterator[tuple[str, str]]:
     target = saved.plan.target
     if saved.environment:
@@ -223,6 +232,15 @@ def _shown_object(value: dict[str, object]) -> str:
     return f"{text} ({', '.join(more)})".lstrip() if more else text
 
 
+def rename(group: Group) -> Iterator[str]:
+    """Yield that it is a rename, if it is."""
+    if group.shape.renamed:
+        change = group.changes[0]
+        pair = [change.address, change.renamed]
+        old, new = map(brief, pair if change.action is Action.RELEASE else reversed(pair))
+        yield f"a rename, all else being equal: {old} → {new}" + (" and so on" if len(group.changes) > 1 else "")
+
+
 # -- places and counts -------------------------------------------------------------------------------------------
 
 
@@ -255,7 +273,22 @@ def _tallies(changes: Iterable[Change]) -> Iterator[str]:
 def route(change: Change) -> str:
     """Return the route that an interaction has or had, where it is known."""
     side = change.after or change.before
-    return visible(str(orjson.loads(side.fields).get("route", ""))) if side else ""
+    return _route(side) if side else ""
+
+
+def _route(side: Side) -> str:
+    return visible(str(orjson.loads(side.fields).get("route", "")))
+
+
+def facets(change: Change) -> dict[str, list[str]]:
+    """Return the files, routes and providers that an interaction has or had: what a selector selects it by."""
+    sides = [side for side in (change.before, change.after) if side]
+    named = {
+        "file": [visible(side.source) for side in sides],
+        "route": [_route(side) for side in sides],
+        "provider": [visible(side.provider or "") for side in sides],
+    }
+    return {facet: sorted({*names} - ({""} if facet != "provider" else set())) for facet, names in named.items()}
 
 
 def _warnings(plan: Plan) -> Iterator[str]:

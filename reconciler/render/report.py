@@ -6,9 +6,11 @@ Pure: returns strings.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from reconciler.commandline import PLAIN, CommandLine, adoption, resolutions
 from reconciler.delivery.report import Report
+from reconciler.errors import ExitCode
 from reconciler.escape import visible
 from reconciler.render.style import ALARM, BOLD, YELLOW, Style
 from reconciler.render.style import PLAIN as PLAIN_STYLE
@@ -16,15 +18,29 @@ from reconciler.render.words import count, times
 from reconciler.state.model import Failed, Kind, Pending
 
 _SHOWN = 50
-_COLOURS = {"Problem": ALARM, "Failed": ALARM, "Unknown": YELLOW, "Held": YELLOW, "Not sent": YELLOW}
+NEXT: Final = {
+    "failed": "The next apply tries again, under new requestids.",
+    "unknown": "The next apply settles it, under the same requestids.",
+    "unsent": "The next apply sends what is still wanted.",
+}
+"""What becomes of what did not succeed."""
+VERDICTS: Final = {
+    ExitCode.DONE: "done",
+    ExitCode.ERROR: "not everything could be sent",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.UNKNOWN: "outcomes are unknown",
+    ExitCode.REQUESTS_FAILED: "requests failed",
+}
+"""How an apply ended, in a few words."""
+_COLOURS: Final = {"Problem": ALARM, "Failed": ALARM, "Unknown": YELLOW, "Held": YELLOW, "Not sent": YELLOW}
 
 
 def report_text(report: Report, command: CommandLine = PLAIN, style: Style = PLAIN_STYLE) -> str:
     """Return the closing text of an apply; `command` is how the next one is to be called."""
     parts = (_failed, _unknown, _held, _unsent)
-    found = [list(_problems(report)), *(list(part(report, command)) for part in parts)]
+    found = [list(troubles(report)), *(list(part(report, command)) for part in parts)]
     blocks = ["\n".join(_painted(block, style)) for block in found if block]
-    return "\n\n".join([*blocks, style.paint(_closing(report), BOLD)]) + "\n"
+    return "\n\n".join([*blocks, style.paint(closing(report), BOLD)]) + "\n"
 
 
 def _painted(block: list[str], style: Style) -> list[str]:
@@ -33,7 +49,8 @@ def _painted(block: list[str], style: Style) -> list[str]:
     return [f"{style.paint(f'{word}:', _COLOURS[word])}{rest}", *block[1:]] if word in _COLOURS else block
 
 
-def _problems(report: Report) -> Iterator[str]:
+def troubles(report: Report) -> Iterator[str]:
+    """Yield why something could not be sent or settled, and that the run was cut short."""
     for problem in report.problems:
         yield f"Problem: {visible(problem)}"
     if report.interrupted:
@@ -43,7 +60,7 @@ def _problems(report: Report) -> Iterator[str]:
 def _failed(report: Report, command: CommandLine) -> Iterator[str]:
     if not report.failed:
         return
-    yield f"Failed: {count(len(report.failed), 'request')}. The next apply tries again, under new requestids."
+    yield f"Failed: {count(len(report.failed), 'request')}. {NEXT['failed']}"
     for requestid, failure in report.failed[:_SHOWN]:
         yield from _failure(requestid, failure)
         if report.maybe_open(failure):
@@ -62,10 +79,7 @@ def _failure(requestid: str, failure: Failed) -> Iterator[str]:
 def _unknown(report: Report, command: CommandLine) -> Iterator[str]:
     if not report.unknown:
         return
-    yield (
-        f"Unknown: {count(len(report.unknown), 'request')} may or may not have been processed. "
-        "The next apply settles it, under the same requestids."
-    )
+    yield (f"Unknown: {count(len(report.unknown), 'request')} may or may not have been processed. {NEXT['unknown']}")
     yield from _links(report.unknown, command)
 
 
@@ -85,7 +99,7 @@ def _held(report: Report, command: CommandLine) -> Iterator[str]:
 def _unsent(report: Report, command: CommandLine) -> Iterator[str]:
     if not report.unsent:
         return
-    yield f"Not sent: {count(len(report.unsent), 'request')}. The next apply sends what is still wanted."
+    yield f"Not sent: {count(len(report.unsent), 'request')}. {NEXT['unsent']}"
     yield from _links(report.unsent, command)
 
 
@@ -100,7 +114,8 @@ def _more(number: int, command: CommandLine) -> Iterator[str]:
         yield f"  and {number - _SHOWN} more: {command('state', 'list')}"
 
 
-def _closing(report: Report) -> str:
+def closing(report: Report) -> str:
+    """Return the last line of a report: how many requests ended how, and the state."""
     state = report.state
     return f"Applied: {counts(report)}{report.left_out}. State serial {state.serial}, {len(state.interactions)} open."
 

@@ -16,7 +16,7 @@ from reconciler.escape import brief, visible
 from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.saved_plan import SavedPlan
-from reconciler.render.outline import NO_VALUES, Field, Group, Outline, Section, outline, place
+from reconciler.render.outline import NO_VALUES, Field, Group, Outline, Section, outline, place, rename
 from reconciler.render.style import ALARM, BOLD, GREEN, RED, YELLOW, Style
 from reconciler.render.style import PLAIN as PLAIN_STYLE
 from reconciler.render.words import count, selection, summary
@@ -144,7 +144,7 @@ def _group(group: Group, view: View) -> Iterator[str]:
     if len(group.changes) > 1 and view.detail is Detail.FULL:
         for change in group.changes:
             yield from _beside(_MARGIN + _named(change), place(change), view, change)
-    for note in (*shape.notes, *_rename(group), *(f"{n}. {step}" for n, step in enumerate(shape.steps, start=1))):
+    for note in (*shape.notes, *rename(group), *(f"{n}. {step}" for n, step in enumerate(shape.steps, start=1))):
         yield from _wrapped("", note, view, 0)
     yield from field_lines(shape.fields, view, bare=shape.new)
     if shape.action is Action.HOLD:
@@ -185,14 +185,6 @@ def _names(group: Group) -> str:
 
 def _named(change: Change) -> str:
     return visible(change.address) + (f" (renamed: {visible(change.renamed)})" if change.renamed else "")
-
-
-def _rename(group: Group) -> Iterator[str]:
-    if group.shape.renamed:
-        change = group.changes[0]
-        pair = [change.address, change.renamed]
-        old, new = map(brief, pair if change.action is Action.RELEASE else reversed(pair))
-        yield f"a rename, all else being equal: {old} → {new}" + (" and so on" if len(group.changes) > 1 else "")
 
 
 def _briefly(section: Section, view: View) -> Iterator[str]:

@@ -25,7 +25,7 @@ HOLDS = {
     "reconciler.prod.state.json": "a file that no earlier run wrote there",
     "notes.txt": "a file that no earlier run wrote there",
 }
-OPTIONS = ("--out", "--json-into", "--markdown-into")
+OPTIONS = ("--out", "--json-into", "--markdown-into", "--html-into")
 
 
 @pytest.fixture

@@ -85,7 +85,11 @@ commands = st.one_of(
             ("--help",),
         ]
     ),
-    st.tuples(st.just("plan"), st.sampled_from(["--out", "--json-into", "--markdown-into", "--target-file"]), paths),
+    st.tuples(
+        st.just("plan"),
+        st.sampled_from(["--out", "--json-into", "--markdown-into", "--html-into", "--target-file"]),
+        paths,
+    ),
     st.tuples(st.just("plan"), st.sampled_from(["--target", "--exclude"]), odd),
     st.tuples(st.sampled_from(["show", "apply"]), paths),
     st.tuples(st.just("state"), st.sampled_from(["show", "rm", "mv", "resolve", "adopt"]), odd),

@@ -26,6 +26,7 @@ interactions:
     route: SendSMS
     linkeddata: [{type: interactionproperty, key: "To Num", value: "1"}]
 """
+EVERY = ("--out", "p", "--json-into", "p.json", "--markdown-into", "p.md", "--html-into", "p.html")
 WRONG = "interactions: [{externalid: 7, route: R}]\n"
 
 
@@ -48,39 +49,40 @@ def commands(ran: Ran) -> list[str]:
 
 
 def test_one_run_gives_every_format(place: Workplace) -> None:
-    """Text is shown, and JSON, Markdown and the plan are in their files, as the formats alone would print them."""
+    """Text is shown, and the plan is in its files in each other format, as these alone would be printed."""
     place.declare(TWO)
-    ran = place.run("plan", "--out", "p", "--json-into", "p.json", "--markdown-into", "p.md")
+    ran = place.run("plan", *EVERY)
     assert ran.code == 0
     assert ran.out == place.run("plan").out
-    read = {name: (place.folder / name).read_text(encoding="utf-8") for name in ("p.json", "p.md")}
+    read = {name: (place.folder / name).read_text(encoding="utf-8") for name in ("p.json", "p.md", "p.html")}
     assert read["p.json"] == place.run("plan", "--format", "json").out
     assert read["p.md"] == place.run("plan", "--format", "markdown").out
+    assert read["p.html"] == place.run("plan", "--format", "html").out
     assert read["p.md"].startswith("<!-- reconciler:plan environment=- fingerprint=")
 
 
 def test_a_saved_plan_shows_in_every_format(place: Workplace) -> None:
     """`show` prints and writes of a saved plan what `plan` did, relative to -C."""
     place.declare(TWO)
-    place.run("plan", "--out", "p", "--json-into", "p.json", "--markdown-into", "p.md")
+    place.run("plan", *EVERY)
     above, inside = Workplace(place.folder.parent, place.env), place.folder.name
-    ran = above.run(
-        "-C", inside, "show", "p", "--format", "markdown", "--json-into", "s.json", "--markdown-into", "s.md"
-    )
+    into = ("--json-into", "s.json", "--markdown-into", "s.md", "--html-into", "s.html")
+    ran = above.run("-C", inside, "show", "p", "--format", "markdown", *into)
     assert ran.out == (place.folder / "p.md").read_text(encoding="utf-8")
-    for kind in ("json", "md"):
+    assert above.run("-C", inside, "show", "p", "--format", "html").out.startswith("<!doctype html>")
+    for kind in ("json", "md", "html"):
         assert (place.folder / f"s.{kind}").read_bytes() == (place.folder / f"p.{kind}").read_bytes()
 
 
 def test_files_hold_no_sensitive_value(place: Workplace) -> None:
     """Not even a person at a terminal gets phone numbers into files."""
     place.declare(TWO)
-    place.run("plan", "--show-sensitive", "--out", "p", "--json-into", "p.json", "--markdown-into", "p.md")
-    for name in ("p", "p.json", "p.md"):
+    place.run("plan", "--show-sensitive", *EVERY)
+    for name in EVERY[1::2]:
         assert "7700900123" not in (place.folder / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("option", ["--json-into", "--markdown-into"])
+@pytest.mark.parametrize("option", EVERY[2::2])
 def test_a_file_that_cannot_be_written_is_an_error(place: Workplace, option: str) -> None:
     """A missing output is no success: exit 1, and the file is named."""
     place.declare(TWO)
@@ -114,6 +116,30 @@ def test_an_apply_adds_what_became_of_it(place: Workplace, server: SandboxServer
     assert taken(place).startswith("## Apply: done\n\n**1 dispatched")
     assert place.run("apply", "--auto-approve", env=env).code == 0
     assert "## Plan: no changes" in taken(place)
+
+
+def test_an_apply_leaves_a_page_of_what_became_of_it(place: Workplace, server: SandboxServer) -> None:
+    """The page is the plan as long as there is no more to tell, then what was done and what failed, and why."""
+    place.declare(TWO)
+    server.faults.add("fail externalid=ObjectId_002")
+    into, written = ("--html-into", "apply.html"), place.folder / "apply.html"
+    refused = place.run("apply", "--auto-approve", *into, env={"RECONCILER_MAX_DISPATCHES": "1"})
+    assert (refused.code, "<h1>Plan: refused by 1 guard</h1>" in written.read_text(encoding="utf-8")) == (5, True)
+    ran = place.run("apply", "--auto-approve", "--allow-dispatches", "2", *into)
+    said = written.read_text(encoding="utf-8")
+    assert (ran.code, "<h1>Apply: requests failed</h1>" in said, "up to 2 dispatches" in said) == (4, True, True)
+    (requestid,) = place.state["failed"]
+    assert f"dispatch requestid {requestid}" in said
+    assert '<b class="count">1</b> done' in said
+
+
+def test_a_page_that_cannot_be_written_is_found_out_before_anything_is_sent(
+    place: Workplace, server: SandboxServer
+) -> None:
+    """Whoever wants the page of an apply gets it, or nothing is done."""
+    place.declare(TWO)
+    ran = place.run("apply", "--auto-approve", "--html-into", "missing/page.html")
+    assert (ran.code, "missing/page.html: it can't be written" in ran.err, server.emulator.open) == (1, True, {})
 
 
 def taken(place: Workplace) -> str:

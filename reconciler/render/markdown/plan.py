@@ -19,7 +19,7 @@ from reconciler.render.fit import Item, Section, fit
 from reconciler.render.links import SourceLinks
 from reconciler.render.markdown.changes import change_sections, named
 from reconciler.render.markdown.gfm import code, prose, size
-from reconciler.render.outline import Outline, outline
+from reconciler.render.outline import Outline, outline, verdict
 from reconciler.render.words import as_declared, count, counted, left_out, recorded, selection
 
 LIMIT: Final = 65_536
@@ -42,7 +42,8 @@ def plan_markdown(saved: SavedPlan, links: SourceLinks | None, limit: int = LIMI
     if limit < SMALLEST:
         raise ValueError(f"{limit} characters are too few; {SMALLEST} is the least")
     made = outline(saved)
-    top = [f"{marker(saved.environment)}fingerprint={fingerprint(saved.plan)} -->\n{_title(saved)}", *_verdict(made)]
+    head = f"{marker(saved.environment)}fingerprint={fingerprint(saved.plan)} -->\n"
+    top = [head + titled("Plan", saved.environment, verdict(saved)), *_verdict(made)]
     warnings = "\n".join(["> [!WARNING]", *(f"> - {line}" for line in made.warnings)]) if made.warnings else ""
     sections = [_guards(saved.refusals), *change_sections(made, links, command), _problems(saved.warnings, links)]
     whole = all(named(group) for section in made.sections for group in section.groups)
@@ -68,17 +69,6 @@ def titled(what: str, environment: str | None, verdict: str) -> str:
 def _named(text: str) -> str:
     """Return a name that an administrator chose, unless it is absurd."""
     return code(text) if len(text) <= _LONGEST_NAME else "(a very long name)"
-
-
-def _title(saved: SavedPlan) -> str:
-    plan = saved.plan
-    if saved.refusals:
-        verdict = f"refused by {count(len(saved.refusals), 'guard')}"
-    elif plan.changed:
-        verdict = "changes to apply"
-    else:
-        verdict = "somebody has to look" if plan.held else "no changes"
-    return titled("Plan", saved.environment, verdict)
 
 
 def _verdict(made: Outline) -> Iterator[str]:

@@ -9,29 +9,21 @@ from collections.abc import Iterable, Iterator
 
 from reconciler.commandline import PLAIN, CommandLine, adoption, resolutions
 from reconciler.delivery.report import Held, Report
-from reconciler.errors import ExitCode
-from reconciler.planning.plan import Change
+from reconciler.planning.plan import Action, Change
 from reconciler.render.fit import Item, Section, fit
 from reconciler.render.markdown.gfm import code, prose, size
 from reconciler.render.markdown.plan import LIMIT, NOT_ALL, SMALLEST, titled
-from reconciler.render.report import counts
+from reconciler.render.outline import ORDER
+from reconciler.render.report import NEXT, VERDICTS, counts
 from reconciler.render.words import count, times
 from reconciler.state.model import Failed, Pending
-
-_VERDICTS = {
-    ExitCode.DONE: "done",
-    ExitCode.ERROR: "not everything could be sent",
-    ExitCode.INTERRUPTED: "interrupted",
-    ExitCode.UNKNOWN: "outcomes are unknown",
-    ExitCode.REQUESTS_FAILED: "requests failed",
-}
 
 
 def report_markdown(report: Report, environment: str | None, limit: int = LIMIT, command: CommandLine = PLAIN) -> str:
     """Return how it ended, then what failed, what is unknown and what was not sent; never longer than `limit`."""
     if limit < SMALLEST:
         raise ValueError(f"{limit} characters are too few; {SMALLEST} is the least")
-    top = [titled("Apply", environment, _VERDICTS[report.exit_code]), _counts(report)]
+    top = [titled("Apply", environment, VERDICTS[report.exit_code]), _counts(report)]
     not_all = f"*Not all of it fits here. Everything:* {code(command('state', 'list'))}"
     return _document(top, _sections(report, command), limit, not_all)
 
@@ -69,14 +61,13 @@ def _sections(report: Report, command: CommandLine) -> Iterator[Section]:
         _failed(*entry, command(*adoption(entry[1].address)) if report.maybe_open(entry[1]) else "")
         for entry in report.failed
     ]
-    yield Section(f"### {len(failed)} failed\n\nThe next apply tries again, under new requestids.", failed)
+    yield Section(f"### {len(failed)} failed\n\n{NEXT['failed']}", failed)
     unknown = [_link(*entry) for entry in report.unknown]
-    note = "May or may not have been processed. The next apply settles it, under the same requestids."
-    yield Section(f"### {len(unknown)} unknown\n\n{note}", unknown)
+    yield Section(f"### {len(unknown)} unknown\n\nMay or may not have been processed. {NEXT['unknown']}", unknown)
     held = [_held(entry, command) for entry in report.held]
-    yield Section(f"### {len(held)} held\n\nNothing is sent for these until somebody has looked them up.", held)
+    yield Section(f"### {len(held)} held\n\n{ORDER[Action.HOLD][1]}", held)
     unsent = [_link(*entry) for entry in report.unsent]
-    yield Section(f"### {len(unsent)} not sent\n\nThe next apply sends what is still wanted.", unsent)
+    yield Section(f"### {len(unsent)} not sent\n\n{NEXT['unsent']}", unsent)
 
 
 def _failed(requestid: str, failure: Failed, adopt: str) -> Item:
