@@ -139,6 +139,10 @@ class Writer(OutcomeWriter, Protocol):
         """Keep the state as the backup: as it was read, or `public`, which lacks what is sensitive by now."""
         ...
 
+    def leave(self, to: str) -> None:
+        """Leave a stone in the place of the state that was read, which says that it is there from now on."""
+        ...
+
 
 class Store(Protocol):
     """A place to keep a state: anybody may read it, one at a time may hold it, to write."""
@@ -162,4 +166,8 @@ class Store(Protocol):
 
         `say` is told who is waited for. Raises StateLocked, naming who holds it.
         """
+        ...
+
+    def unlock(self, held: str) -> str:
+        """Take the lock of this id from whoever holds it, and return who that was; their run sends nothing more."""
         ...

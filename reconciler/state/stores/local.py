@@ -25,6 +25,7 @@ from reconciler.state.stores.folder import Folder, Look
 from reconciler.state.stores.interface import StoredState
 from reconciler.state.stores.journalfile import JournalFile
 from reconciler.state.stores.lock import Lock, locked
+from reconciler.state.stores.moved import is_stone, stone
 from reconciler.state.stores.reading import Version, journal_path, look_up, reading
 
 
@@ -84,6 +85,13 @@ class LocalStore:
             stack.callback(writer.close)
             yield writer
 
+    def unlock(self, _held: str) -> str:
+        """Refuse: the kernel's lock is never stuck."""
+        raise StateError(
+            f"{self.path}: the lock of a state in a file ends with the process that holds it: nothing to unlock",
+            hint=f"Who holds it stands in {self.path}.lock: wait for that process, or stop it.",
+        )
+
 
 class Writer:
     """Writes one state and its journal, as long as nobody else does."""
@@ -132,9 +140,11 @@ class Writer:
     def create(self, state: State) -> None:
         """Write a state where there must be none yet."""
         with _explained(self.path, "the state can't be made"):
-            there = any(self._folder.found(path.name) for path in (self.path, journal_path(self.path)))
-        if there:
+            found = [path for path in (self.path, journal_path(self.path)) if self._folder.found(path.name)]
+            is_left = found == [self.path] and is_stone(self._folder.read(self.path.name))
+        if found and not is_left:
             raise StateError(f"{self.path}: there is a state already", hint="It is kept as it is.")
+        self._look = self._folder.look(self.path.name)
         self.save(state)
 
     def back_up(self, public: State) -> None:
@@ -156,19 +166,29 @@ class Writer:
             self._folder.remove(spare)
 
     def save(self, state: State) -> None:
-        """Replace the state: temporary file, fsync, rename, fsync of the folder; then remove the folded journal."""
+        """Replace the state; what the journal held is folded into it."""
+        self._replace(state, codec.encode(state, self._prepared))
+        self._prepared = Prepared()
+
+    def leave(self, to: str) -> None:
+        """Leave a stone in the place of the state that was read, which says that it is there from now on."""
+        if self._found is None:
+            raise AssertionError("a state is read before it is left")
+        self._replace(self._found, iter([stone(to, self._found)]))
+
+    def _replace(self, state: State, pieces: Iterator[bytes]) -> None:
+        """Temporary file, fsync, rename, fsync of the folder; then remove the folded journal."""
         spare = self.path.name + ".new"
         with _explained(self.path, "the state can't be saved"):
             self._require_unchanged()
             there = self._folder.found(self.path.name)
             mode = S_IMODE(there.st_mode) if there else 0o600
-            new = self._folder.write(spare, codec.encode(state, self._prepared), mode)
+            new = self._folder.write(spare, pieces, mode)
             self._require_unchanged()
             self._folder.rename(spare, self.path.name)
             self._found = self._state = state
             self._look, self._saved = new, True
             self._journal.remove()
-        self._prepared = Prepared()
 
     def prepare(self, opened: Mapping[str, Open]) -> None:
         """Get entries of the next save ready, by address, while there is time for it; nothing depends on it."""

@@ -8,29 +8,22 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import getpass
 import os
-import re
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import orjson
 
 from reconciler.errors import StateError, StateLocked
-from reconciler.escape import readable
 from reconciler.state.stores.folder import Folder
-from reconciler.times import stamp
+from reconciler.state.stores.owner import named, owner
 
 _POLL: Final = 0.1
 _TRIES: Final = 100
 _OWNER_BYTES: Final = 4096
-_JOB_URL: Final = re.compile(r"https?://[^\s/@?#]+(?:[/?#][!-~]*)?", re.ASCII)
-"""Without a user and a password, which the file would keep."""
 
 
 class Lock:
@@ -111,17 +104,9 @@ def _taken(descriptor: int, path: Path) -> bool:
 
 
 def _write_owner(descriptor: int, command: str, warn: Callable[[str], None]) -> None:
-    owner = {
-        "user": readable(_user()),
-        "host": readable(socket.gethostname()),
-        "pid": os.getpid(),
-        "command": command,
-        "since": stamp(datetime.now(UTC)),
-        "job": job_url(os.environ),
-    }
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, orjson.dumps(owner) + b"\n", 0)
+        os.pwrite(descriptor, orjson.dumps(owner(command)) + b"\n", 0)
     except OSError as error:
         # The lock itself is held; only the courtesy to others fails. A full disk shows when the state is saved.
         warn(f"the lock's owner can't be written: {error.strerror}")
@@ -130,23 +115,6 @@ def _write_owner(descriptor: int, command: str, warn: Callable[[str], None]) -> 
 def _named(descriptor: int) -> str:
     """Return who holds a lock, as its file says."""
     try:
-        owner = orjson.loads(os.pread(descriptor, _OWNER_BYTES, 0))
-        job = f", {owner['job']}" if owner["job"] else ""
-        return f"{owner['user']}@{owner['host']}, pid {owner['pid']}, `{owner['command']}`, since {owner['since']}{job}"
+        return named(orjson.loads(os.pread(descriptor, _OWNER_BYTES, 0)))
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
-def job_url(environment: Mapping[str, str]) -> str | None:
-    """Return the URL of the CI job we run in, where the environment tells one (our own, GitHub, GitLab, Jenkins)."""
-    github = [environment.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
-    run = "{}/{}/actions/runs/{}".format(*github) if all(github) else ""
-    own, *others = (environment.get(name, "") for name in ("RECONCILER_JOB_URL", "CI_JOB_URL", "BUILD_URL"))
-    return next((url for url in (own, run, *others) if _JOB_URL.fullmatch(url)), None)

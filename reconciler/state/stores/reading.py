@@ -13,6 +13,7 @@ from reconciler.state import codec, journal
 from reconciler.state.model import State
 from reconciler.state.stores.folder import Folder, Look, look
 from reconciler.state.stores.interface import StoredState
+from reconciler.state.stores.moved import refuse_moved
 
 _READS: Final = 100
 WRONG_PATH: Final = (
@@ -53,6 +54,7 @@ def look_up(folder: Folder, path: Path) -> Version:
             seen = look(os.fstat(descriptor))
             whole = folder.look(path.name) == seen
         if whole:
+            refuse_moved(data, str(path))
             return Version(codec.decode(data, str(path)), seen, records)
     raise StateError(f"{path}: it is replaced faster than it can be read")
 

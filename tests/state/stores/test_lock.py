@@ -16,7 +16,7 @@ import pytest
 
 from reconciler.errors import ExitCode, StateError, StateLocked
 from reconciler.state.stores.local import LocalStore
-from reconciler.state.stores.lock import job_url
+from reconciler.state.stores.owner import job_url
 
 HOLDER: Final = """
 import sys
