@@ -26,7 +26,7 @@ from reconciler.planning.saved_plan import VERSION as PLAN_VERSION
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import PlanJson, ProblemsJson, ShownJson, StateJson
 from reconciler.state.codec import LAST_SERIAL
-from reconciler.state.codec import VERSION as STATE_VERSION
+from reconciler.state.entries import VERSION as STATE_VERSION
 from reconciler.state.model import State
 
 Node = dict[str, Any]
@@ -180,6 +180,9 @@ def state_schema() -> Node:
     """Return the schema of the state file."""
     node = schema_of(State, closed=True)
     parts = node["properties"] = {"version": {"const": STATE_VERSION}, **node["properties"]}
+    parts["stones"] = {"type": "object", "maxProperties": 0, "description": "Kept for a later version."}
+    checksum = "BLAKE2b (16 bytes) of all before it. With another one, everything is checked."
+    parts["checksum"] = {"type": "string", "description": checksum}
     node["required"] = list(parts)
     parts["lineage"]["pattern"] = _UUID
     pending, *others = (parts[section]["additionalProperties"] for section in ("pending", "interactions", "failed"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.interaction import content_digest, packed
 from reconciler.state.codec import LAST_SERIAL
-from reconciler.state.model import Failed, Kind, Open, Pending, State, Target
+from reconciler.state.model import Applied, Failed, Kind, Open, Pending, Run, State, Target
 from tests.known import AT, LINEAGE, failed, interaction, opened, pending
 
 CLID: Final = {"type": "clid", "value": "+447700900123"}
@@ -38,6 +38,15 @@ EVERYTHING: Final = State(
         ),
         "6f1c2b5e-0000-5000-8000-00000000000a": failed(interaction("D"), "release", resent=True),
     },
+    applied=Applied("0123456789abcdef0123456789abcdef01234567", dirty=True, at=AT, by="https://ci.example/runs/7"),
+    reader="1 0.2.5",
+    seals={"interactions/crm.yaml": "00112233445566778899aabbccddeeff", "interactions/Größe.yaml": "0" * 32},
+    history=(
+        Run(9, AT, "ada@laptop", "apply", 4, {"dispatch": 2, "failed": 1}),
+        Run(
+            12, AT, "https://ci.example/runs/7", "apply", 0, {}, "0123456789abcdef0123456789abcdef01234567", dirty=True
+        ),
+    ),
 )
 
 names = st.text(max_size=12)
@@ -88,4 +97,21 @@ states = st.builds(
     interactions=st.dictionaries(names, opens, max_size=3),
     pending=st.dictionaries(names, links, max_size=3),
     failed=st.dictionaries(names, failures, max_size=3),
+    applied=st.none() | st.builds(Applied, names, st.booleans(), names, names),
+    reader=names,
+    seals=st.dictionaries(names, names, max_size=3),
+    history=st.lists(
+        st.builds(
+            Run,
+            serial=st.integers(0, LAST_SERIAL),
+            at=names,
+            by=names,
+            command=names,
+            exit=st.integers(0, 255),
+            counts=st.dictionaries(names, st.integers(0, 99), max_size=3),
+            commit=st.none() | names,
+            dirty=st.booleans(),
+        ),
+        max_size=3,
+    ).map(tuple),
 )

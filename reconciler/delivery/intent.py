@@ -6,7 +6,7 @@ Pure. A requestid is derived from the state it starts from, so that a run which 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID, uuid5
@@ -33,7 +33,7 @@ def intend(plan: Plan, desired: Mapping[str, Interaction], state: State, at: str
 
     Every change but a hold replaces what is pending for its address, and keeps the failures that it follows.
     """
-    interactions, (pending, failed) = dict(state.interactions), _left(plan, state)
+    interactions, (pending, failed) = state.editable(), _left(plan, state)
     origin = _Origin(state, plan)
     chains = []
     for change in plan.changes:
@@ -63,7 +63,7 @@ def _left(plan: Plan, state: State) -> tuple[dict[str, Pending], dict[str, Faile
     return pending, failed
 
 
-def _settle_locally(change: Change, interactions: dict[str, Open], failed: dict[str, Failed]) -> None:
+def _settle_locally(change: Change, interactions: MutableMapping[str, Open], failed: dict[str, Failed]) -> None:
     """Do what needs no request: forget, take a release as given up, record local facts."""
     if change.action is Action.FORGET or (change.action is Action.REPLACE and change.reason is Reason.GIVEN_UP):
         interactions.pop(change.address, None)

@@ -21,6 +21,7 @@ import orjson
 from reconciler.delivery.batch import Invocation
 from reconciler.delivery.retry import NO_REASON
 from reconciler.interaction import Interaction, is_sensitive, same_content, without_sensitive
+from reconciler.state.entries import holding
 from reconciler.state.model import Outcome, State
 
 HIDDEN: Final = "(sensitive)"
@@ -125,7 +126,7 @@ def conceal(state: State, sensitive: frozenset[str], declared: Mapping[str, Inte
         values[address].update(_values(fields, sensitive))
     if not values:
         return state
-    interactions = dict(state.interactions)
+    interactions = state.editable()
     for address in values.keys() & interactions.keys():
         entry = interactions[address]
         interactions[address] = entry._replace(fields=without_sensitive(entry.fields, sensitive))
@@ -152,9 +153,9 @@ def _clear(state: State, sensitive: frozenset[str]) -> Iterator[tuple[str, bytes
     kinds = {rule[:end] for rule in sensitive for end, character in enumerate(f"{rule}:") if character == ":"}
     quoted = b"|".join(re.escape(orjson.dumps(kind)) for kind in sorted(kinds))
     # In canonical JSON a value follows its type. Decoding all that is stored would take ten times as long.
-    holds = re.compile(b'"type":(?:%b),"value":' % quoted).search
-    yield from ((address, entry.fields) for address, entry in state.interactions.items() if holds(entry.fields))
-    yield from ((link.address, link.fields) for link in state.pending.values() if holds(link.fields))
+    holds = re.compile(b'"type":(?:%b),"value":' % quoted)
+    yield from ((address, entry.fields) for address, entry in holding(state.interactions, holds))
+    yield from ((link.address, link.fields) for link in state.pending.values() if holds.search(link.fields))
 
 
 def _failed(state: State, declared: Mapping[str, Interaction]) -> Iterator[tuple[str, bytes]]:

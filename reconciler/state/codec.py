@@ -1,14 +1,16 @@
-"""The state as bytes: readable, diffable JSON of version 1 (docs/state.md), one interaction a line, sorted.
+"""The state as bytes: readable, diffable JSON of version 2 (docs/state.md), one interaction a line, sorted.
 
-Pure. Shapes are checked by hand while decoding: a state is our own file, and large.
+Pure. What ends with the checksum of all before it was written here, and is taken at its word. Of anything else, which a
+person or a merge made, shapes are checked, by hand: a state is our own file, and large. Version 1 had no checksum, and
+lacked what is absent from `_VERSION_1`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime
+from hashlib import blake2b
 from sys import intern
 from typing import Any, Final, NamedTuple, TypeVar, get_args, get_type_hints
 from uuid import UUID
@@ -17,11 +19,15 @@ import orjson
 
 from reconciler.errors import StateError
 from reconciler.interaction import LINKED_BY, NO_FIELDS, is_once, known_digest, packed
-from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State, Target
+from reconciler.state.entries import VERSION, Entries, line, newer, open_line, unknown_scheme
+from reconciler.state.model import ApiAction, Applied, Failed, Kind, Open, Pending, Run, State, Target
 
-VERSION: Final = 1
 _SECTIONS: Final = ("interactions", "pending", "failed")
-_KEYS: Final = frozenset({"version", "lineage", "serial", "target", *_SECTIONS})
+_VERSION_1: Final = frozenset({"version", "lineage", "serial", "target", *_SECTIONS})
+_KEYS: Final = _VERSION_1 | {"applied", "reader", "seals", "stones", "history", "checksum"}
+_CHECKSUM: Final = b',\n  "checksum": "%b"\n}\n'
+_CHECKSUM_SIZE: Final = 16
+_CHECKSUM_BYTES: Final = len(_CHECKSUM % (b"0" * 2 * _CHECKSUM_SIZE))
 LAST_SERIAL: Final = 2**53 - 1
 """The largest whole number that every JSON tool carries."""
 _SECTION: Final = re.compile(rb'(\n  "(%b)": \{)((?:\n    .*+)*+)' % "|".join(_SECTIONS).encode())
@@ -29,6 +35,7 @@ _ENTRY: Final = re.compile(rb"\n    (.*)")
 _CONFLICT: Final = re.compile(rb"^<{7} ", re.MULTILINE)
 _TOKENS: Final = re.compile(rb'(?P<key>"[^"\\]*(?:\\.[^"\\]*)*")\s*:|"[^"\\]*(?:\\.[^"\\]*)*"|[{}]')
 _MERGED: Final = "Two versions of the state were merged. Put back one that was written whole; then plan."
+_NOTHING_MADE: Final = (None, b"")
 _PIECE: Final = 1 << 16
 _LINES: Final = 100
 _KINDS: Final = frozenset(Kind)
@@ -43,12 +50,19 @@ class Prepared:
 
     def prepare(self, opened: Mapping[str, Open]) -> None:
         """Encode entries that will be saved soon, by address."""
-        self._made.update((address, (entry, _open_line(address, entry))) for address, entry in opened.items())
+        self._made.update((address, (entry, open_line(address, entry))) for address, entry in opened.items())
 
-    def line(self, address: str, entry: Open) -> bytes:
-        """Return the line of an entry, which may have been made already."""
-        made = self._made.get(address)
-        return made[1] if made is not None and made[0] is entry else _open_line(address, entry)
+    def lines(self, entries: Mapping[str, Open]) -> Callable[[str], bytes]:
+        """Return what gives the line of an address: as it was read, as it was made already, or new."""
+        as_read = entries.line if isinstance(entries, Entries) else lambda _: None
+
+        def line_of(address: str) -> bytes:
+            if read := as_read(address):
+                return read
+            entry, (prepared, made) = entries[address], self._made.get(address, _NOTHING_MADE)
+            return made if prepared is entry else open_line(address, entry)
+
+        return line_of
 
 
 def encode(state: State, prepared: Prepared | None = None) -> Iterator[bytes]:
@@ -62,50 +76,38 @@ def encode(state: State, prepared: Prepared | None = None) -> Iterator[bytes]:
             hint="Nobody counts so far. Set serial to 0 in the file, then",
             command=("state", "new-lineage"),
         )
-    piece = bytearray()
-    for part in _parts(state, prepared.line if prepared else _open_line):
+    piece, checksum = bytearray(), blake2b(digest_size=_CHECKSUM_SIZE)
+    for part in _parts(state, prepared or Prepared()):
         piece += part
         if len(piece) >= _PIECE:
+            checksum.update(piece)
             yield bytes(piece)
             piece.clear()
-    yield bytes(piece)
+    checksum.update(piece)
+    yield bytes(piece) + _CHECKSUM % checksum.hexdigest().encode()
 
 
-def _parts(state: State, open_line: Callable[[str, Open], bytes]) -> Iterator[bytes]:
+def _parts(state: State, prepared: Prepared) -> Iterator[bytes]:
     yield b'{\n  "version": %d,\n  "lineage": %b,\n' % (VERSION, orjson.dumps(state.lineage))
-    yield b'  "serial": %d,\n  "target": %b' % (state.serial, orjson.dumps(state.target))
-    yield from _section("interactions", state.interactions, open_line)
-    yield from _section("pending", state.pending, _pending_line)
-    yield from _section("failed", state.failed, _failed_line)
-    yield b"\n}\n"
+    yield b'  "serial": %d,\n  "target": %b,\n' % (state.serial, orjson.dumps(state.target))
+    applied = state.applied and state.applied._asdict()
+    yield b'  "applied": %b,\n  "reader": %b' % (orjson.dumps(applied), orjson.dumps(state.reader))
+    pending, failed, seals = state.pending, state.failed, state.seals
+    yield from _section("interactions", state.interactions, prepared.lines(state.interactions))
+    yield from _section("pending", pending, lambda requestid: _pending_line(requestid, pending[requestid]))
+    yield from _section("failed", failed, lambda requestid: _failed_line(requestid, failed[requestid]))
+    yield from _section("seals", seals, lambda file: line(file, seals[file]))
+    yield b',\n  "stones": {},\n  "history": ['
+    yield b",".join(b"\n    %b" % orjson.dumps(_without_defaults(run)) for run in state.history)
+    yield b"\n  ]" if state.history else b"]"
 
 
-def _section(name: str, entries: Mapping[str, T], line: Callable[[str, T], bytes]) -> Iterator[bytes]:
+def _section(name: str, entries: Mapping[str, Any], line_of: Callable[[str], bytes]) -> Iterator[bytes]:
     yield b',\n  "%b": {' % name.encode()
     keys = sorted(entries)
     for start in range(0, len(keys), _LINES):
-        yield (b"," if start else b"") + b",".join([line(key, entries[key]) for key in keys[start : start + _LINES]])
+        yield (b"," if start else b"") + b",".join(map(line_of, keys[start : start + _LINES]))
     yield b"\n  }" if keys else b"}"
-
-
-def _line(key: str, plain: dict[str, Any]) -> bytes:
-    return b"\n    %b: %b" % (orjson.dumps(key), orjson.dumps(plain))
-
-
-# Keys in their order, for having orjson sort them takes as long as writing them. A flag that isn't there is false.
-
-
-def _open_line(address: str, entry: Open) -> bytes:
-    provider, digest, requestid, at, source, fields, prevent_release, settled = entry
-    plain: dict[str, Any] = {"at": at, "digest": digest, "fields": orjson.Fragment(fields)}
-    if prevent_release:
-        plain["prevent_release"] = True
-    plain["provider"] = provider
-    plain["requestid"] = requestid
-    if settled:
-        plain["settled"] = True
-    plain["source"] = source
-    return _line(address, plain)
 
 
 def _pending_line(requestid: str, link: Pending) -> bytes:
@@ -123,40 +125,48 @@ def _pending_line(requestid: str, link: Pending) -> bytes:
     plain["source"] = source
     if unsent:
         plain["unsent"] = True
-    return _line(requestid, plain)
+    return line(requestid, plain)
 
 
 def _failed_line(requestid: str, failure: Failed) -> bytes:
-    left_out = {"earlier", "prevent_release", "resent"}
-    parts = sorted(failure._asdict().items())  # slower than above, but few requests fail
-    return _line(requestid, {part: value for part, value in parts if value or part not in left_out})
+    return line(requestid, _without_defaults(failure))  # slower than above, but few requests fail
+
+
+def _without_defaults(entry: Failed | Run) -> dict[str, Any]:
+    """Return an entry's parts in order of their names, those left out that say nothing."""
+    usual = entry._field_defaults
+    return {part: value for part, value in sorted(entry._asdict().items()) if value != usual.get(part, _NOTHING_MADE)}
 
 
 def decode(data: bytes, name: str) -> State:
-    """Return the state; `name` is the file to blame. Raises StateError for anything but a whole state of version 1."""
-    with suppress(StateError, TypeError, ValueError):  # no error yet: somebody's tool may have laid it out anew
-        state = _Decoder(name).state(_by_line(data))
-        if _is_written_so(state, data):
-            return state
+    """Return the state; `name` is the file to blame. Raises StateError for anything but a whole state."""
+    if _is_checked(data):
+        return _Decoder(name).state(_by_line(data, name))
     raw = _whole(data, name)
     _refuse_duplicates(data, name)
     return _Decoder(name).state(raw)
 
 
-def _is_written_so(state: State, data: bytes) -> bool:
-    """Whether these are the very bytes of the state: then nothing in them was misread, and no key stands twice."""
-    position = 0
-    for piece in encode(state):
-        if not data.startswith(piece, position):
-            return False
-        position += len(piece)
-    return position == len(data)
+def _is_checked(data: bytes) -> bool:
+    """Whether these are bytes as they were once written: then no shape in them is wrong, and no key stands twice."""
+    end = len(data) - _CHECKSUM_BYTES
+    checksum = blake2b(memoryview(data)[: max(end, 0)], digest_size=_CHECKSUM_SIZE)
+    return data.endswith(_CHECKSUM % checksum.hexdigest().encode())
 
 
-def _by_line(data: bytes) -> dict[str, Any]:
-    """Return the raw state, read as if we had written it; what comes of another layout is anything, or a ValueError."""
-    raw = orjson.loads(_SECTION.sub(rb"\1", data))
-    return {**raw, **{section[2].decode(): _Lines(data, *section.span(3)) for section in _SECTION.finditer(data)}}
+def _by_line(data: bytes, name: str) -> dict[str, Any]:
+    """Return the raw state of bytes as they are written, its sections to be read line by line."""
+    kept, sections, last = [], {}, 0
+    for section in _SECTIONS:
+        head = b'\n  "%b": {' % section.encode()
+        start = data.index(head, last) + len(head)
+        end = start if data.startswith(b"}", start) else data.index(b"\n  }", start)
+        kept.append(data[last:start])
+        sections[section] = (start, end)
+        last = end
+    raw = orjson.loads(b"".join([*kept, data[last:]]))
+    lines = {section: _Lines(data, *sections[section]) for section in _SECTIONS}
+    return {**raw, **lines, "interactions": Entries.of_lines(data, *sections["interactions"], name)}
 
 
 class _Lines(NamedTuple):
@@ -167,8 +177,8 @@ class _Lines(NamedTuple):
     end: int
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        for line in _ENTRY.finditer(self.data, self.start, self.end):
-            [entry] = orjson.loads(b"{%b}" % line[1].removesuffix(b",")).items()
+        for found in _ENTRY.finditer(self.data, self.start, self.end):
+            [entry] = orjson.loads(b"{%b}" % found[1].removesuffix(b",")).items()
             yield entry
 
 
@@ -215,19 +225,27 @@ class _Decoder:
     def state(self, raw: Any) -> State:
         if not isinstance(raw, dict) or "version" not in raw:
             raise self._wrong("it is not a state of reconciler")
-        if raw["version"] != VERSION:
-            raise self._newer(raw["version"])
-        if raw.keys() != _KEYS:
-            odd = ", ".join(sorted(map(repr, raw.keys() ^ _KEYS)))
+        version, keys = raw["version"], _KEYS
+        if version == 1 and type(version) is int:
+            keys = _VERSION_1
+        elif version != VERSION:
+            raise newer(self._name, version)
+        if raw.keys() != keys:
+            odd = ", ".join(sorted(map(repr, raw.keys() ^ keys)))
             raise self._wrong(f"missing or unknown at the top: {odd}")
-        sections = {section: self._mapping(raw[section], section) for section in _SECTIONS}
+        if raw.get("stones"):
+            raise newer(self._name, f"{VERSION} with stones")
         return State(
             lineage=self._lineage(raw["lineage"]),
             serial=self._count(raw["serial"], "serial"),
             target=self._target(raw["target"]),
-            interactions=dict(self._entries("interactions", sections["interactions"], Open)),
-            pending=dict(self._entries("pending", sections["pending"], Pending)),
-            failed=dict(self._entries("failed", sections["failed"], Failed)),
+            interactions=self._interactions(raw["interactions"]),
+            pending=dict(self._entries("pending", raw["pending"], Pending)),
+            failed=dict(self._entries("failed", raw["failed"], Failed)),
+            applied=self._applied(raw.get("applied")),
+            reader=self._text(raw.get("reader", ""), "reader"),
+            seals=self._seals(raw.get("seals", {})),
+            history=self._history(raw.get("history", [])),
         )
 
     def _wrong(self, why: str) -> StateError:
@@ -235,11 +253,10 @@ class _Decoder:
             f"{self._name}: {why}", hint=f"Restore it from where it is kept, or from {self._name}.backup."
         )
 
-    def _newer(self, version: Any) -> StateError:
-        return StateError(
-            f"{self._name}: this is a state of version {version}; this reconciler reads version {VERSION}",
-            hint="Use the version of reconciler that wrote it, or a newer one.",
-        )
+    def _text(self, value: Any, what: str) -> str:
+        if type(value) is not str:
+            raise self._wrong(f"{what} is not a text")
+        return value
 
     def _mapping(self, value: Any, what: str) -> Any:
         if not isinstance(value, dict | _Lines):
@@ -267,21 +284,42 @@ class _Decoder:
             raise self._wrong("target is not {base_url, account}")
         return Target(base_url, account)
 
-    def _entries(self, section: str, raw: dict[str, Any] | _Lines, kind: Callable[..., T]) -> Iterator[tuple[str, T]]:
+    def _interactions(self, raw: Any) -> Mapping[str, Open]:
+        return raw if isinstance(raw, Entries) else dict(self._entries("interactions", raw, Open))
+
+    def _applied(self, raw: Any) -> Applied | None:
+        return None if raw is None else self._entry("applied", "", raw, Applied)
+
+    def _seals(self, raw: Any) -> Mapping[str, str]:
+        return {file: self._text(seal, f"the seal of {file!r}") for file, seal in self._mapping(raw, "seals").items()}
+
+    def _history(self, raw: Any) -> tuple[Run, ...]:
+        if type(raw) is not list:
+            raise self._wrong("history is not a list")
+        runs = tuple(self._entry("history", number, run, Run) for number, run in enumerate(raw, start=1))
+        if not all(type(number) is int for run in runs for number in run.counts.values()):
+            raise self._wrong("history: counts are not numbers")
+        return runs
+
+    def _entries(self, section: str, raw: Any, kind: Callable[..., T]) -> Iterator[tuple[str, T]]:
+        for key, entry in self._mapping(raw, section).items():
+            yield key, self._entry(section, key, entry, kind)
+
+    def _entry(self, section: str, key: object, entry: Any, kind: Callable[..., T]) -> T:
         shape, required = _SHAPES[kind], _REQUIRED[kind]
-        for key, entry in raw.items():
-            if type(entry) is not dict or not required <= entry.keys() <= shape.keys():
-                raise self._wrong(f"{section}: the entry of {key!r} does not hold what it should")
-            for part, value in entry.items():
-                if type(value) not in shape[part]:
-                    raise self._wrong(f"{section}: {part} of {key!r} is of the wrong type")
-            self._read(section, key, entry)
-            yield key, kind(**entry)
+        if type(entry) is not dict or not required <= entry.keys() <= shape.keys():
+            raise self._wrong(f"{section}: the entry of {key!r} does not hold what it should")
+        for part, value in entry.items():
+            if type(value) not in shape[part]:
+                raise self._wrong(f"{section}: {part} of {key!r} is of the wrong type")
+        if section in _SECTIONS:
+            self._read(section, str(key), entry)
+        return kind(**entry)
 
     def _read(self, section: str, key: str, entry: dict[str, Any]) -> None:
         """Put what the parts of an entry mean in place of how they are written."""
         if not known_digest(entry["digest"]):
-            raise self._newer(f"{VERSION} with digests of scheme {entry['digest'].partition(':')[0]!r}")
+            raise unknown_scheme(self._name, entry["digest"])
         if section == "pending":
             self._read_pending(key, entry)
         elif section == "failed":
@@ -347,11 +385,13 @@ _TYPES: Final[Mapping[Any, tuple[type, ...]]] = {
     ApiAction: (str,),
     Kind: (str,),
     bytes: (dict,),
+    Mapping[str, int]: (dict,),
     tuple[str, ...]: (list,),
 }
+_KINDS_OF_ENTRY: Final[tuple[Any, ...]] = (Open, Pending, Failed, Applied, Run)
 _SHAPES: Final[Mapping[Any, Mapping[str, tuple[type, ...]]]] = {
-    kind: {name: _TYPES[hint] for name, hint in get_type_hints(kind).items()} for kind in (Open, Pending, Failed)
+    kind: {name: _TYPES[hint] for name, hint in get_type_hints(kind).items()} for kind in _KINDS_OF_ENTRY
 }
 _REQUIRED: Final[Mapping[Any, frozenset[str]]] = {
-    kind: frozenset(kind._fields) - kind._field_defaults.keys() for kind in (Open, Pending, Failed)
+    kind: frozenset(kind._fields) - kind._field_defaults.keys() for kind in _KINDS_OF_ENTRY
 }

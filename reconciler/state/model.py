@@ -10,10 +10,11 @@ it is known, so a chain can be taken up again at its first link that is still pe
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, cast
 
 from reconciler.interaction import NO_FIELDS
 
@@ -132,6 +133,35 @@ class Failed(NamedTuple):
     have been processed (how duplicates of processed requests are answered is assumed)."""
 
 
+class Applied(NamedTuple):
+    """What was applied last, as the git repository that holds the configuration names it."""
+
+    commit: str
+    dirty: bool
+    """Whether the configuration or a declaration differed from that commit."""
+    at: str
+    by: str
+    """The URL of the CI job, or user and host."""
+
+
+class Run(NamedTuple):
+    """What an apply did."""
+
+    serial: int
+    """Of the state that it left."""
+    at: str
+    by: str
+    """The URL of the CI job, or user and host."""
+    command: str
+    exit: int
+    counts: Mapping[str, int]
+    """What was done (`dispatch`, `release`, `burn`, `tolerant-release`, `forget`, `record`), what `failed`, and what
+    was left `unknown`, `unsent` and `held`; what there is none of is absent."""
+    commit: str | None = None
+    """null outside a git repository."""
+    dirty: bool = False
+
+
 class Outcome(NamedTuple):
     """What became of one request. `resent`: an earlier attempt of it may have been processed."""
 
@@ -157,6 +187,18 @@ class State:
     """By requestid: what was or may have been sent, and whose outcome isn't known."""
     failed: Mapping[str, Failed] = field(default_factory=dict)
     """By requestid: what the API answered as failed."""
+    applied: Applied | None = None
+    """null until something is applied from a git repository."""
+    reader: str = ""
+    """Which reader of declarations made the seals."""
+    seals: Mapping[str, str] = field(default_factory=dict)
+    """By file: a keyed hash by which a file and what is open of it are known to be as they were last read."""
+    history: tuple[Run, ...] = ()
+    """What the last fifty applies did, oldest first."""
+
+    def editable(self) -> MutableMapping[str, Open]:
+        """Return a copy of what is open, to be changed."""
+        return cast("MutableMapping[str, Open]", copy(self.interactions))
 
     def only(self, addresses: Collection[str]) -> State:
         """Return what is known of these addresses, to be shown."""

@@ -36,11 +36,13 @@ def forget(state: State, addresses: Sequence[str]) -> Mended:
             )
         if address not in state.interactions and address not in chains and address not in failures:
             raise _unknown(address)
-    gone = frozenset(addresses)
+    gone, interactions = frozenset(addresses), state.editable()
+    for address in gone & interactions.keys():
+        del interactions[address]
     mended = replace(
         state,
         serial=state.serial + 1,
-        interactions={address: entry for address, entry in state.interactions.items() if address not in gone},
+        interactions=interactions,
         pending={requestid: link for requestid, link in state.pending.items() if link.address not in gone},
         failed={requestid: failure for requestid, failure in state.failed.items() if failure.address not in gone},
     )
@@ -64,7 +66,7 @@ def rename(state: State, source: str, destination: str) -> Mended:
         raise _unknown(source)
     if source in chains:
         raise ReconcilerError(f"{source}: a request is pending", hint="Settle it first", command=("apply",))
-    interactions = dict(state.interactions)
+    interactions = state.editable()
     interactions[destination] = interactions.pop(source)
     failed = {rid: failure for rid, failure in state.failed.items() if failure.address != source}
     mended = replace(state, serial=state.serial + 1, interactions=interactions, failed=failed)
@@ -165,7 +167,7 @@ def adopt(state: State, declared: Iterable[Interaction], target: Target, sensiti
 
     Raises ReconcilerError, adopting none, where the state knows anything else of one.
     """
-    chains, failures, interactions = state.chains(), state.failures(), dict(state.interactions)
+    chains, failures, interactions = state.chains(), state.failures(), state.editable()
     said, otherwise = [], []
     for wanted in declared:
         address, opened = wanted.address, state.interactions.get(wanted.address)

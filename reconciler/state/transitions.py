@@ -36,7 +36,7 @@ class StateTransition:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._interactions = dict(state.interactions)
+        self._interactions = state.editable()
         self._pending = dict(state.pending)
         self._failed = dict(state.failed)
         self._failures = {address: dict(entries) for address, entries in state.failures().items()}

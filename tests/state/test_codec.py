@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +19,15 @@ from hypothesis import strategies as st
 from reconciler.errors import StateError
 from reconciler.interaction import packed
 from reconciler.state.codec import LAST_SERIAL, decode, encode
+from reconciler.state.entries import Entries
 from reconciler.state.model import Failed, Kind, Open, Pending, State
+from tests.golden import assert_golden
 from tests.known import AT, LINEAGE, interaction, state
 from tests.states import EVERYTHING, URL, states
 
-VERSION_1: Final = Path(__file__).parent / "versions" / "version-1.json"
+VERSIONS: Final = Path(__file__).parent / "versions"
+VERSION_1, VERSION_2 = VERSIONS / "version-1.json", VERSIONS / "version-2.json"
+OF_VERSION_1: Final = replace(EVERYTHING, applied=None, reader="", seals={}, history=())
 
 
 @given(states)
@@ -33,22 +38,51 @@ def test_round_trip(original: State) -> None:
     assert b"".join(encode(decode(data, "s"))) == data
 
 
-def test_version_1_is_written_as_ever() -> None:
-    """The committed file of version 1 is what this version writes, byte for byte."""
-    assert b"".join(encode(EVERYTHING)) == VERSION_1.read_bytes()
+def test_version_2_is_written_as_ever() -> None:
+    """The committed file of version 2 is what this version writes, byte for byte."""
+    assert_golden(b"".join(encode(EVERYTHING)).decode(), VERSION_2)
 
 
-def test_version_1_is_read_for_ever() -> None:
-    """The committed file of version 1 says what it said when it was written."""
-    assert decode(VERSION_1.read_bytes(), "s") == EVERYTHING
+@pytest.mark.parametrize(("file", "said"), [(VERSION_1, OF_VERSION_1), (VERSION_2, EVERYTHING)])
+def test_every_version_is_read_for_ever(file: Path, said: State) -> None:
+    """The committed file of each version says what it said when it was written."""
+    assert decode(file.read_bytes(), "s") == said
+
+
+def test_version_1_becomes_version_2_when_it_is_written() -> None:
+    """What was read of version 1 is written as version 2, and nothing is lost."""
+    data = b"".join(encode(decode(VERSION_1.read_bytes(), "s")))
+    assert data.startswith(b'{\n  "version": 2,')
+    assert decode(data, "s") == OF_VERSION_1
+
+
+def test_what_nobody_changed_is_written_as_it_was_read() -> None:
+    """Entries are decoded when they are looked at, and only what was changed is written anew."""
+    read = decode(VERSION_2.read_bytes(), "s").editable()
+    assert isinstance(read, Entries)
+    read["ObjectId_001"] = read["ObjectId_001"]._replace(at="2026-11-24T00:00:00Z")
+    kept = {address: read.line(address) for address in read}
+    assert kept["ObjectId_001"] is None
+    assert (kept["once:welcome sms"] or b"none") in VERSION_2.read_bytes()
+    del read["ObjectId_001"]
+    assert list(read) == ["once:welcome sms"]
+
+
+def test_what_an_editor_changed_is_checked() -> None:
+    """Bytes that don't fit their checksum are read, and checked as if there were none."""
+    data = VERSION_2.read_bytes()
+    edited = data.replace(b"CrmCallRouting", b"Elsewhere")
+    assert b"Elsewhere" in decode(edited, "s").interactions["ObjectId_001"].fields
+    with pytest.raises(StateError, match="settled of 'once:welcome sms' is of the wrong type"):
+        decode(data.replace(b'"settled":true', b'"settled":1'), "s")
 
 
 def test_one_interaction_a_line() -> None:
     """The file is diffable: sorted, and each entry on a line of its own."""
-    lines = VERSION_1.read_text(encoding="utf-8").splitlines()
+    lines = VERSION_2.read_text(encoding="utf-8").splitlines()
     entries = [re.match(r' {4}"([^"]+)"', line) for line in lines]
     keys = [found[1] for found in entries if found]
-    assert keys == [*EVERYTHING.interactions, *EVERYTHING.pending, *EVERYTHING.failed]
+    assert keys == [*EVERYTHING.interactions, *EVERYTHING.pending, *EVERYTHING.failed, *sorted(EVERYTHING.seals)]
 
 
 def test_the_keys_of_an_entry_are_sorted() -> None:
@@ -66,28 +100,42 @@ def test_the_keys_of_an_entry_are_sorted() -> None:
 
 def test_no_sensitive_value_is_in_it() -> None:
     """The number that was dispatched is not in the file, the fields that are not sensitive are."""
-    text = VERSION_1.read_text(encoding="utf-8")
+    text = VERSION_2.read_text(encoding="utf-8")
     assert '{"type":"clid"}' in text
     assert URL["label"] in text
     assert text.count("7700900123") == 1, "that of the `name`, which is not sensitive"
 
 
-@pytest.mark.parametrize("version", [2, "1", None, 1.5, [1]])
+@pytest.mark.parametrize("version", [3, "1", None, 1.5, True, [1]])
 def test_another_version_is_refused(version: object) -> None:
     """A version that this one can't read is refused, naming both and the way on."""
-    data = VERSION_1.read_bytes().replace(b'"version": 1', b'"version": ' + orjson.dumps(version))
+    data = VERSION_2.read_bytes().replace(b'"version": 2', b'"version": ' + orjson.dumps(version))
     with pytest.raises(
-        StateError, match=re.escape(f"state of version {version}; this reconciler reads version 1")
+        StateError, match=re.escape(f"state of version {version}; this reconciler reads versions 1 and 2")
     ) as e:
         decode(data, "s")
     assert "newer" in e.value.hint
 
 
 def test_an_unknown_digest_scheme_is_a_newer_version() -> None:
-    """A digest that can't be compared would replace everything, so the state is refused."""
-    data = VERSION_1.read_bytes().replace(b'"digest":"1:', b'"digest":"2:', 1)
+    """A digest that can't be compared would replace everything, so the state is refused, once it is looked at."""
+    data = VERSION_2.read_bytes().replace(b'"digest":"1:', b'"digest":"2:', 1)
     with pytest.raises(StateError, match="digests of scheme '2'"):
         decode(data, "s")
+    with pytest.raises(StateError, match="digests of scheme '2'"):
+        list(decode(with_checksum(data), "s").interactions.values())
+
+
+def with_checksum(data: bytes) -> bytes:
+    """Return a state as the program that wrote it so would have ended it."""
+    body = data[: data.rindex(b',\n  "checksum"')]
+    return body + b',\n  "checksum": "%b"\n}\n' % blake2b(body, digest_size=16).hexdigest().encode()
+
+
+def test_stones_are_a_later_versions() -> None:
+    """What this version has only room for is not dropped silently."""
+    with pytest.raises(StateError, match="state of version 2 with stones"):
+        decode(changed(stones={"A": {}}), "s")
 
 
 def changed(**parts: object) -> bytes:
@@ -161,6 +209,14 @@ WRONG: Final[list[tuple[str, Any, str]]] = [
     ("failed", {"f": {**FAILURE, "earlier": ["x", 1]}}, "earlier of 'f'"),
     *[("failed", {"f": {**FAILURE, "attempts": wrong}}, "attempts of 'f'") for wrong in (None, -1, 2**64 - 1)],
     ("more", {}, "'more'"),
+    ("applied", {"commit": "c"}, "applied: the entry"),
+    ("reader", 1, "reader is not a text"),
+    ("seals", [], "seals is not a map"),
+    ("seals", {"a.yaml": 1}, "the seal of 'a.yaml'"),
+    ("history", {}, "history is not a list"),
+    ("history", [{"serial": 1}], "history: the entry of 1"),
+    ("history", [{**EVERYTHING.history[0]._asdict(), "exit": "0"}], "history: exit of 1"),
+    ("history", [{**EVERYTHING.history[0]._asdict(), "counts": {"x": 1.5}}], "history: counts"),
 ]
 
 
@@ -173,7 +229,7 @@ def test_a_wrong_part_is_named(key: str, value: object, said: str) -> None:
     assert "s.json.backup" in error.value.hint
 
 
-@pytest.mark.parametrize("key", ["version", "lineage", "serial", "target", "interactions", "pending", "failed"])
+@pytest.mark.parametrize("key", orjson.loads(b"".join(encode(EVERYTHING))))
 def test_a_missing_part_is_refused(key: str) -> None:
     """Nothing that belongs at the top has a default."""
     raw = orjson.loads(b"".join(encode(state())))
@@ -324,7 +380,7 @@ def test_values_beyond_measure_are_refused(part: bytes) -> None:
 
 def test_a_state_cut_off_anywhere_is_refused() -> None:
     """A file that was not written to its end is refused wherever it ends; only its last line break may be missing."""
-    data = VERSION_1.read_bytes()
+    data = VERSION_2.read_bytes()
     for length in range(len(data) - 1):
         with pytest.raises(StateError):
             decode(data[:length], "s")
@@ -333,7 +389,7 @@ def test_a_state_cut_off_anywhere_is_refused() -> None:
 
 def test_flipped_bytes_never_raise_anything_else() -> None:
     """Whatever byte is damaged, the answer is a state or a StateError."""
-    data, chance = VERSION_1.read_bytes(), random.Random(1)  # noqa: S311
+    data, chance = VERSION_2.read_bytes(), random.Random(1)  # noqa: S311
     for _ in range(4000):
         damaged = bytearray(data)
         for _ in range(chance.choice([1, 1, 2, 5])):
