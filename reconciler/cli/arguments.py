@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, NoReturn
 
@@ -74,7 +75,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def glance(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the global options of a command line that can't be carried out: how to say so, at least."""
-    options = _global_options(top=True)
+    options = _Parser(add_help=False, allow_abbrev=False)
+    _add_global_options(options, default=None)
     try:
         return options.parse_known_args(arguments)[0]
     except UsageError:  # one of these is the mistake
@@ -101,7 +103,6 @@ def parser(first: str = "") -> _Parser:
         description="Keep a contact centre's open interactions equal to what YAML files declare.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[_global_options(top=True)],
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
@@ -109,14 +110,15 @@ def parser(first: str = "") -> _Parser:
     adders = {add.__name__: add for add in (_init, _validate, _fmt, _plan, _show, _apply, _state, _schema, _sandbox)}
     for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
+    for command in commands.choices.values():
+        _add_global_options(command)
+    _add_global_options(top, default=None)
     return top
 
 
-def _global_options(*, top: bool) -> argparse.ArgumentParser:
-    """Return the options that stand before or after the command; given after it, they win."""
-    default = None if top else argparse.SUPPRESS
-    options = _Parser(add_help=False, argument_default=default, allow_abbrev=False)
-    group = options.add_argument_group("global options")
+def _add_global_options(parser: argparse.ArgumentParser, default: str | None = argparse.SUPPRESS) -> None:
+    """Add, as the last ones, the options that stand before or after the command; given after it, they win."""
+    group = parser.add_argument_group("global options", argument_default=default)
     group.add_argument("-C", dest="directory", metavar="DIR", help="run as if started in DIR")
     group.add_argument("--config", metavar="FILE", help="the configuration (default: reconciler.yaml, if there is one)")
     group.add_argument(
@@ -129,16 +131,26 @@ def _global_options(*, top: bool) -> argparse.ArgumentParser:
     group.add_argument("--no-color", **flag, help="no colour, as with NO_COLOR set")
     group.add_argument("--log-format", choices=["text", "json"], help="how logs on stderr are written (default: text)")
     group.add_argument("-v", "--verbose", **flag, help="say more on stderr")
-    return options
+
+
+def _filled(text: str) -> str:
+    """Return paragraphs as wide as the rest of the help; what begins with `#` is to be copied as it is."""
+    width = max(11, shutil.get_terminal_size().columns - 2)  # as argparse has it
+    paragraphs = (re.sub(r"\n(?!#)", " ", part.strip()) for part in text.split("\n\n"))
+    return "\n\n".join("\n".join(_lines(part, width)) for part in paragraphs if part)
+
+
+def _lines(paragraph: str, width: int) -> Iterator[str]:
+    for line in paragraph.split("\n"):
+        yield line if line.startswith("#") else textwrap.fill(line, width)
 
 
 def _command(commands: Any, name: str, summary: str, more: str = "") -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}." + (f"\n\n{textwrap.dedent(more).strip()}" if more else ""),
+        description=_filled(f"{summary[0].upper()}{summary[1:]}.\n\n{textwrap.dedent(more)}"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[_global_options(top=False)],
         allow_abbrev=False,
     )
     parser.set_defaults(parser=parser)
@@ -238,6 +250,8 @@ def _apply(commands: Any) -> None:
     _page(parser)
     _detail(parser)
     _lock_timeout(parser)
+    _setting(parser, "parallelism", "N")
+    _setting(parser, "timeout", "S")
     _selection(parser)
     _approvals(parser)
     _show_sensitive(parser)
@@ -246,7 +260,9 @@ def _apply(commands: Any) -> None:
 def _selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "choosing a part",
-        "A SELECTOR is an address, a pattern ('crm-*'), file:PATH, route:NAME or provider:NAME. Each may be repeated.",
+        _filled(
+            "A SELECTOR is an address, a pattern ('crm-*'), file:PATH, route:NAME or provider:NAME; may be repeated."
+        ),
     )
     selected: dict[str, Any] = {"action": "append", "default": [], "type": readable, "metavar": "SELECTOR"}
     group.add_argument("--target", **selected, help="only what it selects")
@@ -262,6 +278,16 @@ def _approvals(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--allow-empty", action="store_true", help="allow that nothing at all is declared")
     group.add_argument(
         "--allow-outside", type=_count, metavar="N", help="allow that N were declared outside of what is read"
+    )
+
+
+def _setting(parser: argparse.ArgumentParser, key: str, metavar: str) -> None:
+    """Add a key of the configuration as a flag, in the words of config/settings.py; it is checked there, too."""
+    from reconciler.schemas import described  # noqa: PLC0415  # only where it is asked for
+
+    said, default = described("config", key)
+    parser.add_argument(
+        f"--{key}", metavar=metavar, help=f"{said[0].lower()}{said[1:].rstrip('.')} (default: {default})"
     )
 
 
@@ -318,6 +344,8 @@ def _state(commands: Any) -> None:
         command.add_argument("--dry-run", action="store_true", help="say what it would do; write nothing")
     for command in (remove, move, resolve, adopt, lineage):
         _lock_timeout(command)
+    for command in below.choices.values():
+        _add_global_options(command)
 
 
 def _schema(commands: Any) -> None:

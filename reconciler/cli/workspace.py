@@ -14,6 +14,7 @@ from reconciler.cli.choice import files
 from reconciler.cli.console import Console
 from reconciler.cli.gauge import ReadingProgress
 from reconciler.config.layers import FILE_NAME, Settings, configure
+from reconciler.config.settings import KEYS
 from reconciler.config.urls import REGIONS
 from reconciler.declarations import loader
 from reconciler.declarations.loader import Declarations
@@ -77,7 +78,7 @@ def open_workspace(options: argparse.Namespace, console: Console) -> Workspace:
     folder = Path(options.directory) if options.directory else Path()
     if options.directory and not folder.is_dir():
         raise ConfigError(f"{folder}: there is no such folder")
-    flags = {key: value for key in ("interactions", "state") if (value := getattr(options, key))}
+    flags = {key: value for key in KEYS if (value := getattr(options, key, None)) is not None}
     file = folder / options.config if options.config else None
     settings = configure(folder, os.environ, file=file, environment=options.env, flags=flags)
     for warning in settings.warnings:

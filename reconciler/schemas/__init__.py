@@ -26,3 +26,9 @@ def schema_text(name: str) -> str:
     """Return a schema as an indented JSON document, newline included."""
     text = Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8")
     return json.dumps(json.loads(text), indent=2) + "\n"
+
+
+def described(name: str, key: str) -> tuple[str, object]:
+    """Return the description and the default of a key of a format."""
+    properties = json.loads(Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8"))["properties"]
+    return properties[key]["description"], properties[key]["default"]
