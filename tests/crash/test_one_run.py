@@ -70,8 +70,7 @@ def test_two_runs_at_once(make_bench: MakeBench, other_driver: Driver) -> None:
     assert not findings, "\n".join(map(str, findings))
 
 
-@pytest.mark.parametrize("signal", ["INT", "TERM"])
-@pytest.mark.parametrize("name", ["dispatch-in-parallel", "replace"])
+@pytest.mark.parametrize(("name", "signal"), [("dispatch-in-parallel", "INT"), ("replace", "TERM")])
 def test_interrupted_anywhere(make_bench: MakeBench, name: str, signal: str) -> None:
     """Interrupted once at any effect, a run ends with 130, each answer saved, and the next one finishes the work."""
     bench = make_bench(SCENARIOS[name])
