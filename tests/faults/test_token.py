@@ -28,14 +28,9 @@ from tests.faults.harness import (
 )
 from tests.faults.wire import Script, answer, read_request
 
-PASSING = [
-    *(f"status={status}" for status in (408, 429, 500, 502, 503, 504, 599)),
-    "drop=before",
-    "drop=after",
-    "drop=after how=close",
-    "truncated",
-]
-FINAL = [*(f"status={status}" for status in (301, 400, 401, 403, 404, 405, 413, 415, 422)), "no-content"]
+# Every status of the token endpoint is tried in test_map_complete.py; here is one of each kind.
+PASSING = ["status=408", "status=429", "status=503", "drop=before", "drop=after how=close", "truncated"]
+FINAL = ["status=301", "status=400", "status=404", "no-content"]
 
 
 @pytest.mark.parametrize("fault", PASSING)
