@@ -19,7 +19,7 @@ ORDER = (
     {"config"},
     {"delivery"},
     {"render"},
-    {"sandbox"},
+    {"sandbox", "ci"},
     {"cli"},
     {"__main__"},
 )
@@ -36,13 +36,16 @@ SHELL = {
     "delivery.tokens",
     "delivery.workers",
     "endless",
+    "ci.github",
+    "ci.repository",
+    "ci.rest",
     "cli",
     "sandbox",
     "__main__",
 }
 """What may touch files, clocks, networks, threads or terminals."""
 ONLY_USER = {
-    "httpx": {"delivery.connection"},
+    "httpx": {"delivery.connection", "ci.rest"},
     "ruamel": {"yamlfile.reader", "yamlfile.formatting"},
     "yaml": {"yamlfile.reader", "yamlfile.formatting"},
     "pydantic": {"declarations.schema", "declarations.json_schema", "config", "planning.saved_plan"},

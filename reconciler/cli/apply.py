@@ -39,11 +39,22 @@ from reconciler.render.outline import outline
 from reconciler.render.report import report_text
 from reconciler.render.text import closing_text, header, plan_text
 from reconciler.render.words import count, left_out
+from reconciler.state.model import State
 from reconciler.state.stores.interface import StoredState, Writer
 from reconciler.times import stamp
 
 if TYPE_CHECKING:
     from reconciler.delivery.tokens import Credentials
+
+
+class Oversight:
+    """What a caller may look at while a plan is carried out."""
+
+    def permit(self, plan: Plan, state: State) -> None:
+        """Raise what refuses the plan; called under the lock, before anything is saved or sent."""
+
+    def told(self, report: Report) -> None:
+        """Take what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +66,22 @@ class _Run:
     workspace: Workspace
     saved: SavedPlan | None
     store: Writer
+    oversight: Oversight
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Bring about what is declared, or exactly what a saved plan says."""
     _require_usable(options, console)
     listen(signal.SIGHUP)  # a terminal that goes away
-    workspace = open_workspace(options, console)
+    return carry_out(open_workspace(options, console), options, console, Oversight())
+
+
+def carry_out(workspace: Workspace, options: argparse.Namespace, console: Console, oversight: Oversight) -> ExitCode:
+    """Lock, plan, and apply the plan, unless something or somebody refuses it."""
     saved = _read_saved(workspace, options)
     prepare_folder(workspace, options)
     with workspace.store.hold("apply", timeout=options.lock_timeout, say=console.note) as store:
-        return _carry_out(_Run(options, console, workspace, saved, store))
+        return _carry_out(_Run(options, console, workspace, saved, store, oversight))
 
 
 def _carry_out(run: _Run) -> ExitCode:
@@ -77,6 +93,7 @@ def _carry_out(run: _Run) -> ExitCode:
     state = conceal(found.state, run.workspace.settings.keys.policy.sensitive, reviewed.desired)
     if not (reviewed.plan.writes or found.left_over or state is not found.state):
         return _nothing_to_do(reviewed.shown, run)
+    run.oversight.permit(reviewed.plan, found.state)
     # Looked for before the question: whoever has answered it expects that it is done.
     login = _login(run.workspace) if reviewed.plan.sends else None
     _require_approval(reviewed.shown, run)
@@ -180,6 +197,7 @@ def _reported(outcome: Report, shown: SavedPlan, run: _Run) -> Report:
     run.console.out("\n" + report_text(report, run.console.command, run.console.style))
     summarise_report(report, run.workspace.settings.environment, run.console)
     write_page(shown, run.options, run.console, report)
+    run.oversight.told(report)
     return report
 
 

@@ -107,7 +107,8 @@ def parser(first: str = "") -> _Parser:
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser, dest="command")
-    adders = {add.__name__: add for add in (_init, _validate, _fmt, _plan, _show, _apply, _state, _schema, _sandbox)}
+    all_of_them = (_init, _validate, _fmt, _plan, _show, _apply, _state, _schema, _sandbox, _ci)
+    adders = {add.__name__: add for add in all_of_them}
     for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
     for command in commands.choices.values():
@@ -377,6 +378,31 @@ def _sandbox(commands: Any) -> None:
     parser.add_argument("--memory", metavar="FILE", help="remember between runs in FILE (default: forget)")
     parser.add_argument("--latency", type=_seconds, default=0.0, metavar="S", help="answer after S seconds")
     parser.add_argument("--fault", action="append", default=[], metavar="FAULT", help="misbehave; may be repeated")
+
+
+def _ci(commands: Any) -> None:
+    parser = _command(commands, "ci", "run in a pipeline of GitHub or GitLab, or set one up")
+    below = parser.add_subparsers(
+        title="commands", metavar="COMMAND", parser_class=_Parser, dest="subcommand", required=True
+    )
+    plan = _command(
+        below,
+        "plan",
+        "show a pull request its plan; after the merge, say what may be done",
+        """
+        Needs no credentials of the API. In a pull request, its plan becomes a comment and a status. After the merge,
+        in a schedule and where a person started it, the output `next` says what the next job may do.
+        """,
+    )
+    plan.add_argument("--approve", metavar="FINGERPRINT", help="approve the changes that an earlier run named by it")
+    _command(below, "comment", "plan a pull request from a fork as data, in a job that may write, and show it")
+    apply = _command(below, "apply", "apply what was reviewed or approved, and say so in the pull requests")
+    apply.add_argument("--approved", metavar="CHANGES", help="the output `approved` of `ci plan`, if a person approved")
+    for command in (plan, apply):
+        command.add_argument("--allow", metavar="WORDS", help="approvals of what a guard refuses: '--allow-releases 9'")
+    _command(below, "retry", "apply a reviewed merge that nothing has applied yet, else retry what is due")
+    for command in below.choices.values():
+        _add_global_options(command)
 
 
 def _count(text: str) -> int:

@@ -36,7 +36,7 @@ class SavedPlan:
 def fingerprint(plan: Plan) -> str:
     """Return the SHA-256 of what the plan would do, and where: not of the serial, and not of local facts."""
     target = [plan.target.base_url, plan.target.account] if plan.target else None
-    does = sorted((_identity(change) for change in plan.changes if _does(change)), key=canonical)
+    does = sorted((identity(change) for change in plan.changes if _does(change)), key=canonical)
     # Where everything is selected, it is as it was before there was a selection.
     part = [[plan.selection.targets, plan.selection.excludes]] if plan.selection else []
     return hashlib.sha256(canonical([target, plan.lineage, does, *part])).hexdigest()
@@ -46,7 +46,8 @@ def _does(change: Change) -> bool:
     return change.action not in {Action.RECORD, Action.DRIFT}
 
 
-def _identity(change: Change) -> list[Any]:
+def identity(change: Change) -> list[Any]:
+    """Return what makes a change the same change: what it does to which content, after which requests."""
     sides = [(side.provider, side.digest) if side else None for side in (change.before, change.after)]
     return [change.action, change.address, *sides, sorted(change.follows)]
 
@@ -135,5 +136,5 @@ def differences(then: Plan, now: Plan) -> Iterator[tuple[str, Change | None, Cha
     new = {change.address: change for change in now.changes if _does(change)}
     for address in sorted(old.keys() | new.keys()):
         before, after = old.get(address), new.get(address)
-        if before is None or after is None or _identity(before) != _identity(after):
+        if before is None or after is None or identity(before) != identity(after):
             yield address, before, after

@@ -1,0 +1,96 @@
+"""`reconciler ci apply` and `retry`: apply what somebody has agreed to, looked at again once nobody else can apply."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+
+from reconciler.ci.platform import Proposal
+from reconciler.cli.apply import Oversight, carry_out
+from reconciler.cli.ci.agreement import agreement, applied_last, may_apply, merged_since, remember
+from reconciler.cli.ci.pipeline import Pipeline, open_pipeline
+from reconciler.cli.ci.told import tell_applied, tell_void
+from reconciler.cli.console import Console
+from reconciler.delivery.report import Report
+from reconciler.errors import DeclarationError, ExitCode, StalePlan
+from reconciler.planning.plan import Plan
+from reconciler.planning.saved_plan import SavedPlan
+from reconciler.render.words import count
+from reconciler.state.model import State
+
+_OPEN = 30
+"""So many open proposals are looked at after an apply: each is planned anew."""
+
+
+def run(options: argparse.Namespace, console: Console) -> ExitCode:
+    """Apply what is checked out."""
+    with open_pipeline(options, console, "apply", "--auto-approve") as pipeline:
+        if not may_apply(pipeline):
+            return ExitCode.DONE
+        return apply_head(pipeline, options.approved or "")
+
+
+def apply_head(pipeline: Pipeline, approved: str) -> ExitCode:
+    """Apply what is checked out, and tell the proposals."""
+    overseer, commit = _Overseer(pipeline, approved), pipeline.repository.head
+    merged = merged_since(pipeline)
+    code = carry_out(pipeline.workspace, pipeline.options, pipeline.console, overseer)
+    if code in {ExitCode.DONE, ExitCode.REQUESTS_FAILED, ExitCode.UNKNOWN, ExitCode.INTERRUPTED}:
+        remember(pipeline, commit)
+    if report := overseer.report:
+        with pipeline.tells("what was applied is said here only"):
+            for proposal, _ in merged.values():
+                tell_applied(pipeline, proposal, commit, report)
+            _tell_open(pipeline, report.state)
+    return code
+
+
+@dataclass
+class _Overseer(Oversight):
+    pipeline: Pipeline
+    approved: str
+    report: Report | None = field(default=None, init=False)
+
+    def permit(self, plan: Plan, state: State) -> None:
+        """Raise StalePlan for a change that nobody has agreed to: it came up since the job that planned."""
+        if uncovered := agreement(self.pipeline, state, self.approved).uncovered(plan):
+            named = ", ".join(change.address for change in uncovered[:5])
+            raise StalePlan(
+                f"{count(len(uncovered), 'change')} came up that nobody has agreed to ({named}); nothing was sent.",
+                hint="Run all jobs of this run again: it is planned anew, and a person is asked.",
+            )
+
+    def told(self, report: Report) -> None:
+        """Keep what became of it."""
+        self.report = report
+
+
+def _tell_open(pipeline: Pipeline, state: State) -> None:
+    """Mark the plans of open proposals that would be others now."""
+    for number, proposal in enumerate(pipeline.platform.open_proposals()):
+        if number == _OPEN:
+            break
+        if pipeline.platform.comment(proposal.number, pipeline.first_words):
+            tell_void(pipeline, proposal, _planned_anew(pipeline, proposal, state))
+
+
+def _planned_anew(pipeline: Pipeline, proposal: Proposal, state: State) -> SavedPlan | None:
+    repository = pipeline.repository
+    repository.fetch(proposal.head)
+    if not (tree := repository.merged(repository.head, proposal.head)):
+        return None
+    try:
+        with pipeline.at(tree) as workspace:
+            return pipeline.review(workspace, state).shown
+    except DeclarationError:
+        return None
+
+
+def retry_last(pipeline: Pipeline) -> ExitCode:
+    """Retry what failed and settle what is unknown, of the commit that was applied last."""
+    last = applied_last(pipeline)
+    if last is None:
+        pipeline.console.note("Nothing was applied yet: nothing to retry.")
+        return ExitCode.DONE
+    with pipeline.at(last, configured=True) as workspace:
+        return carry_out(workspace, pipeline.options, pipeline.console, Oversight())

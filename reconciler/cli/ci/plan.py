@@ -1,0 +1,124 @@
+"""`reconciler ci plan`: show a proposal its plan; or, after the merge, say what may be done about it.
+
+Needs no credentials of the API. What may be done goes to the next job as the output `next`: `nothing`, `approve`,
+`apply` or `retry`; `approved` holds which changes a person is asked about.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from reconciler.ci.platform import Proposal, Trigger
+from reconciler.ci.reviewed import short, words
+from reconciler.cli.ci.agreement import agreement, may_apply, what_is_due
+from reconciler.cli.ci.pipeline import Pipeline, open_pipeline
+from reconciler.cli.ci.told import tell_no_plan, tell_plan
+from reconciler.cli.console import Console
+from reconciler.cli.current_state import state_to_plan
+from reconciler.cli.job_summary import summarise_plan
+from reconciler.cli.output import view
+from reconciler.cli.review import Review
+from reconciler.errors import DeclarationError, ExitCode, GuardRefusal
+from reconciler.planning.plan import Change
+from reconciler.render.annotations import refusal_annotations
+from reconciler.render.text import plan_text
+from reconciler.render.words import count
+
+_NAMED = 5
+
+
+def run(options: argparse.Namespace, console: Console) -> ExitCode:
+    """Plan for what set this pipeline off."""
+    with open_pipeline(options, console, "plan") as pipeline:
+        platform = pipeline.platform
+        if platform.branch != platform.default_branch:
+            console.note(f"Only {platform.default_branch} is planned for and applied; this is about {platform.branch}.")
+            return _pass_on(pipeline, "nothing")
+        if proposal := platform.proposal:
+            return _show(pipeline, proposal)
+        return _decide(pipeline, options.approve or "")
+
+
+def _show(pipeline: Pipeline, proposal: Proposal) -> ExitCode:
+    """Plan what is checked out, and tell the proposal."""
+    told = pipeline.tells("the plan is shown here only")
+    try:
+        reviewed = _planned(pipeline)
+    except DeclarationError as error:
+        with told:
+            tell_no_plan(pipeline, proposal, f"There {_problems(error)} in the declarations.")
+        raise
+    with told:
+        tell_plan(pipeline, proposal, reviewed.shown)
+    return ExitCode.REFUSED if reviewed.shown.refusals else ExitCode.DONE
+
+
+def _problems(error: DeclarationError) -> str:
+    number = sum(not problem.warning for problem in error.problems)
+    return f"{'is' if number == 1 else 'are'} {count(number, 'problem')}"
+
+
+def _planned(pipeline: Pipeline) -> Review:
+    """Return the plan of what is checked out, shown here and in the job's summary."""
+    state, standing = state_to_plan(pipeline.workspace, pipeline.options, pipeline.console)
+    reviewed = pipeline.review(pipeline.workspace, state, standing)
+    show(pipeline, reviewed)
+    return reviewed
+
+
+def show(pipeline: Pipeline, reviewed: Review) -> None:
+    """Show a plan here and in the job's summary."""
+    pipeline.console.out(plan_text(reviewed.shown, view(pipeline.options, pipeline.console)))
+    pipeline.console.commands(refusal_annotations(reviewed.shown.refusals))
+    summarise_plan(reviewed.shown, pipeline.options, pipeline.console)
+
+
+def _decide(pipeline: Pipeline, approved: str) -> ExitCode:
+    """Say what the next jobs may do."""
+    console, platform = pipeline.console, pipeline.platform
+    state, standing = state_to_plan(pipeline.workspace, pipeline.options, console)
+    follows = may_apply(pipeline)
+    if platform.trigger is Trigger.SCHEDULE:
+        return _pass_on(pipeline, what_is_due(pipeline, state) if follows else "nothing")
+    if not follows:
+        return _pass_on(pipeline, "nothing")
+    reviewed = pipeline.review(pipeline.workspace, state, standing)
+    show(pipeline, reviewed)
+    if reviewed.shown.refusals:
+        raise GuardRefusal(f"refused by {count(len(reviewed.shown.refusals), 'guard')}; nothing is applied.")
+    if not reviewed.plan.changed:
+        console.note("Nothing to apply.")
+        return _pass_on(pipeline, "nothing")
+    uncovered = agreement(pipeline, state).uncovered(reviewed.plan)
+    if uncovered:
+        return _ask(pipeline, uncovered, approved)
+    console.note(f"No approval is needed: every change was shown in a reviewed {platform.noun}.")
+    return _pass_on(pipeline, "apply")
+
+
+def _pass_on(pipeline: Pipeline, do: str, approved: str = "") -> ExitCode:
+    pipeline.platform.pass_on({"next": do, "approved": approved})
+    return ExitCode.DONE
+
+
+def _ask(pipeline: Pipeline, uncovered: tuple[Change, ...], approved: str) -> ExitCode:
+    """Have a person asked about changes that nobody has agreed to; raises GuardRefusal where nobody would be."""
+    platform, asked_for = pipeline.platform, short(uncovered)
+    if approved == asked_for:
+        pipeline.console.note("Approved by whoever started this run.")
+        return _pass_on(pipeline, "apply", words(uncovered))
+    pipeline.console.note(f"Approval is needed: {_unreviewed(uncovered, platform.noun)}.")
+    if not platform.asks_somebody(pipeline.approval):
+        raise GuardRefusal(
+            f"nobody would be asked: {pipeline.approval} has no required reviewers; nothing is applied.",
+            hint=f"Add reviewers and run this again; or approve it by hand: {platform.how_to_approve(asked_for)}",
+        )
+    return _pass_on(pipeline, "approve", words(uncovered))
+
+
+def _unreviewed(changes: tuple[Change, ...], noun: str) -> str:
+    named = ", ".join(change.address for change in changes[:_NAMED])
+    more = f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
+    return (
+        f"no reviewed {noun} that was merged since the last apply showed {count(len(changes), 'change')}: {named}{more}"
+    )
