@@ -80,8 +80,10 @@ class UsageError(ReconcilerError):
 class ConfigError(ReconcilerError):
     """A configuration file, variable or flag holds something wrong."""
 
-    def __init__(self, message: str, *, hint: str = "", problems: tuple[Problem, ...] = ()) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, message: str, *, hint: str = "", command: tuple[str, ...] = (), problems: tuple[Problem, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, command=command)
         self.problems = problems
 
 

@@ -168,10 +168,10 @@ def _init(commands: Any) -> None:
         """
         Writes an empty state (serial 0, a new lineage), and, where there are none yet, reconciler.yaml and an example
         in interactions/. What git is to leave out, and to leave as it is, is added to .gitignore and .gitattributes.
-        Nothing else that exists is changed.
+        With --env, the environment is added to reconciler.yaml. Nothing else that exists is changed.
         """,
     )
-    parser.add_argument("--region", choices=REGIONS, help="written into a new reconciler.yaml")
+    parser.add_argument("--region", choices=REGIONS, help="written into what is added to reconciler.yaml")
 
 
 def _validate(commands: Any) -> None:

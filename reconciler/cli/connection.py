@@ -64,7 +64,7 @@ def _sandbox(workspace: Workspace, login: Credentials) -> Iterator[Client]:
 
     settings = workspace.settings
     faults = Faults(workspace.environ.get("RECONCILER_SANDBOX_FAULTS", ""))
-    service = Service(faults, memory=workspace.sandbox_folder / "sandbox.memory")
+    service = Service(faults, memory=workspace.sandbox_file("memory"))
     with (
         SandboxServer(service) as server,
         Client(

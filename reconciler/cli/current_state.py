@@ -34,7 +34,7 @@ def state_to_plan(
 def _start_sandbox_state(workspace: Workspace) -> State:
     """Create the sandbox's state and return it: a plan that is saved must find the same state again."""
     state = new_state(workspace.target)
-    workspace.sandbox_folder.mkdir(exist_ok=True)
+    workspace.state_path.parent.mkdir(exist_ok=True)
     with workspace.store.hold("plan") as store:
         store.create(state)
     return state

@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from reconciler.cli.console import Console
 from reconciler.cli.current_state import new_state
+from reconciler.cli.destinations import rewrite_file
 from reconciler.cli.workspace import FOLDER, Workspace, open_workspace
-from reconciler.config.layers import FILE_NAME
+from reconciler.config.environments import block, with_environment
+from reconciler.config.layers import FILE_NAME, PREFIX
+from reconciler.config.settings import is_environment
 from reconciler.config.urls import REGIONS
-from reconciler.errors import ExitCode
+from reconciler.errors import ConfigError, ExitCode, StateMissing
 from reconciler.escape import visible
 from reconciler.render.words import count
 from reconciler.schemas import schema_text
@@ -24,7 +28,7 @@ _SCHEMA: Final = "# yaml-language-server: $schema={path}\n"
 _CONFIG: Final = """\
 # Every key, its default and its variable: docs/configuration.md of reconciler.
 # Credentials come from the environment only: RECONCILER_CLIENT_ID and RECONCILER_CLIENT_SECRET.
-{region}
+{settings}
 """
 
 _EXAMPLE: Final = """\
@@ -43,10 +47,10 @@ _EXAMPLE: Final = """\
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
-    """Make the state, and what else a new folder needs; of what exists, only git's files are added to."""
+    """Make the state, and what else a new folder or environment needs; of what exists, nothing is replaced."""
     folder = Path(options.directory or ".")
     folder.mkdir(parents=True, exist_ok=True)
-    made = [_config(folder, options)] if not options.config else []
+    made = [_config(folder, options)]
     workspace = open_workspace(options, console)
     schemas = workspace.settings.folder / FOLDER / "schemas"
     made += [_state(workspace), _example(workspace, schemas), _schemas(schemas)]
@@ -57,18 +61,53 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     made += [_lines(folder / ".gitattributes", unchanged, "what git is to keep byte for byte")]
     for line in filter(None, made):
         console.out(f"Made {visible(line)}\n")
-    plan, apply = console.command("plan"), console.command("apply")
-    region = "" if workspace.settings.base_url else ", and set region in reconciler.yaml."
-    interactions = visible(workspace.shown(workspace.settings.interactions))
-    console.out(_NEXT.format(interactions=interactions, region=region, plan=plan, apply=apply))
+    if not any(made):
+        console.out("All of it is there already; nothing was changed.\n")
+    console.out("".join(_next(workspace, console)))
     return ExitCode.DONE
 
 
+def _next(workspace: Workspace, console: Console) -> Iterator[str]:
+    """Yield what comes next, as steps."""
+    settings = workspace.settings
+    steps = [f"Declare in {visible(workspace.shown(settings.interactions))} what should be open."]
+    if not workspace.sandbox:
+        within = f"environments.{settings.environment} of " if settings.environment else ""
+        region = "" if settings.base_url else f", and set region in {within}{FILE_NAME}."
+        steps.append(f"export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…{region}")
+    without = "" if workspace.sandbox else " Without an account, add --sandbox to both."
+    steps.append(f"{console.command('plan')}, then {console.command('apply')}.{without}")
+    yield "\nNext:\n"
+    yield from (f"  {number}. {step}\n" for number, step in enumerate(steps, start=1))
+    yield _EDITOR
+
+
 def _config(folder: Path, options: argparse.Namespace) -> str:
+    """Write the configuration, or add the environment to the one that is there."""
+    name = options.env or os.environ.get(f"{PREFIX}ENV")
+    path = folder / (options.config or FILE_NAME)
     first, *others = REGIONS
     region = f"region: {options.region}" if options.region else f"# region: {first}        # or {', '.join(others)}"
-    schema = _SCHEMA.format(path=f"{FOLDER}/schemas/config.json")
-    return _new(folder / FILE_NAME, schema + _CONFIG.format(region=region))
+    if name and not is_environment(name):
+        return ""  # which is told where the settings are read
+    if path.exists():
+        return _environment(path, name, region) if name else ""
+    if options.config:
+        return ""  # as above
+    own = "\n".join(["environments:", *block(name, [region])]) if name else region
+    return _new(path, _SCHEMA.format(path=f"{FOLDER}/schemas/config.json") + _CONFIG.format(settings=own))
+
+
+def _environment(path: Path, name: str, region: str) -> str:
+    before = path.read_bytes()
+    after = with_environment(before, name, [region])
+    if after is None:
+        wrong = f"{path}: the environment {name} can't be added to it"
+        raise ConfigError(wrong, hint=f"Add it by hand, below environments: {name}: {{}}")
+    if after == before:
+        return ""
+    rewrite_file(path, before, after)
+    return f"{path}: environments.{name}"
 
 
 def _new(path: Path, text: str) -> str:
@@ -81,11 +120,16 @@ def _new(path: Path, text: str) -> str:
 
 
 def _state(workspace: Workspace) -> str:
+    """Write an empty state where there is none; one that can't be read is told of."""
+    with suppress(StateMissing):
+        workspace.store.read()
+        return ""
     path = workspace.state_path
     path.parent.mkdir(parents=True, exist_ok=True)
     with workspace.store.hold("init") as store:
         store.create(new_state())
-    return f"{workspace.shown(path)}: an empty state; keep it from now on, in git or wherever your pipeline keeps it"
+    kept = "the sandbox's alone" if workspace.sandbox else "keep it from now on, in git or where your pipeline keeps it"
+    return f"{workspace.shown(path)}: an empty state; {kept}"
 
 
 def _example(workspace: Workspace, schemas: Path) -> str:
@@ -118,10 +162,6 @@ def _lines(path: Path, wanted: Sequence[str], purpose: str) -> str:
     return f"{path}: {count(len(missing), 'line')} for {purpose}"
 
 
-_NEXT: Final = """
-Next:
-  1. Declare in {interactions} what should be open.
-  2. export RECONCILER_CLIENT_ID=… RECONCILER_CLIENT_SECRET=…{region}
-  3. {plan}, then {apply}. Without an account, add --sandbox to both.
+_EDITOR: Final = """\
 An editor with the YAML language server (VS Code: the extension redhat.vscode-yaml) completes and checks both files.
 """

@@ -52,7 +52,7 @@ class Workspace:
     def state_path(self) -> Path:
         """The state file, with links followed: it is replaced, and the link must stay."""
         if self.sandbox:
-            return self.sandbox_folder / "sandbox.state.json"
+            return self.sandbox_file("state.json")
         return Path(os.path.realpath(self.settings.state))  # unlike Path.resolve, also of a link to itself
 
     @property
@@ -60,10 +60,10 @@ class Workspace:
         """Where the state is kept."""
         return LocalStore(self.state_path, self.warn)
 
-    @property
-    def sandbox_folder(self) -> Path:
-        """Where the sandbox of this folder keeps what it remembers."""
-        return Path(os.path.realpath(self.settings.folder / FOLDER))
+    def sandbox_file(self, end: str) -> Path:
+        """Return where the sandbox keeps something; that of each environment is one of its own."""
+        name = f"sandbox.{self.settings.environment}" if self.settings.environment else "sandbox"
+        return Path(os.path.realpath(self.settings.folder / FOLDER)) / f"{name}.{end}"
 
     def shown(self, path: Path) -> str:
         """Return a path as a person would say it: relative where it is below the working folder."""

@@ -176,8 +176,10 @@ def _of_file(document: Document, path: Path, name: str | None) -> _Source:
     except ValidationError as error:
         return _Source(problems=[_problem(document, path, detail) for detail in error.errors()])
     if name and file.environments and name not in file.environments:
-        hint = f"It has: {', '.join(file.environments)}."
-        raise ConfigError(f"environment {name!r} is not in {path}", hint=hint)
+        close = get_close_matches(name, file.environments, 1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        hint += f"It has: {', '.join(file.environments)}. To set up another one"
+        raise ConfigError(f"environment {name!r} is not in {path}", hint=hint, command=("init",))
 
     def layer(values: Configuration, *at: str) -> _Layer:
         return _Layer(values, lambda key: "{}:{}:{}".format(*_place(document, path, (*at, key))), path.parent)

@@ -60,6 +60,66 @@ def test_only_the_state_is_private(place: Workplace, folder: Path) -> None:
     assert {modes[name] for name in modes.keys() - private} == {0o755, 0o644}
 
 
+def test_an_environment_is_set_up(place: Workplace, folder: Path) -> None:
+    """Its part of reconciler.yaml and its own state are made; run again, nothing changes, nor with another region."""
+    assert place.run("-C", str(folder), "init", "--region", "emea").code == 0
+    ran = place.run("-C", str(folder), "--env", "staging", "init", "--region", "nam")
+    made = [line.partition(":")[0] for line in ran.out.splitlines() if line.startswith("Made ")]
+    assert made == [f"Made {folder}/reconciler.yaml", "Made new/reconciler.staging.state.json"], ran
+    assert ran.out.endswith("both files.\n")
+    assert "region: emea\nenvironments:\n  staging:\n    region: nam\n" in (folder / "reconciler.yaml").read_text(
+        "utf-8"
+    )
+    assert "https://nam.api" in place.run("-C", str(folder), "--env", "staging", "plan").out
+    assert "https://emea.api" in place.run("-C", str(folder), "plan").out
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    again = place.run("-C", str(folder), "init", "--region", "apac", env={"RECONCILER_ENV": "staging"})
+    assert (again.code, "All of it is there already; nothing was changed." in again.out) == (0, True), again
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_an_environment_first(place: Workplace, folder: Path) -> None:
+    """In a new folder the configuration has the environment, and a step says where its region is to be set."""
+    ran = place.run("-C", str(folder), "--env", "staging", "init")
+    assert (ran.code, "set region in environments.staging of reconciler.yaml" in ran.out) == (0, True), ran
+    assert "environments:\n  staging:\n    # region: emea" in (folder / "reconciler.yaml").read_text("utf-8")
+    unknown = place.run("-C", str(folder), "--env", "stagign", "plan")
+    assert "Did you mean staging? It has: staging. To set up another one: reconciler " in unknown.err, unknown
+    assert unknown.err.endswith("--env stagign init\n")
+
+
+def test_an_environment_that_must_be_added_by_hand(place: Workplace, folder: Path) -> None:
+    """Where the file is not in block style, nothing of it is changed, and it is said what to add."""
+    folder.mkdir()
+    (folder / "reconciler.yaml").write_text("{region: emea}\n", encoding="utf-8")
+    ran = place.run("-C", str(folder), "--env", "staging", "init")
+    assert (ran.code, "Add it by hand, below environments: staging: {}" in ran.err) == (1, True), ran
+    assert (folder / "reconciler.yaml").read_text(encoding="utf-8") == "{region: emea}\n"
+    assert not (folder / "reconciler.staging.state.json").exists()
+
+
+def test_a_sandbox_is_ready_at_once(place: Workplace, folder: Path) -> None:
+    """With --sandbox, the next steps need no account and no further flag."""
+    ran = place.run("-C", str(folder), "--sandbox", "init")
+    assert (ran.code, "RECONCILER_CLIENT_ID" in ran.out, "add --sandbox" in ran.out) == (0, False, False), ran
+    assert f"2. reconciler -C {folder} --sandbox plan, then reconciler -C {folder} --sandbox apply." in ran.out
+    assert (folder / ".reconciler" / "sandbox.state.json").exists()
+    assert not (folder / "reconciler.state.json").exists()
+
+
+def test_each_environment_has_a_sandbox_of_its_own(place: Workplace) -> None:
+    """What one sandbox has open and remembers, that of another environment doesn't know."""
+    place.declare("interactions: [{externalid: a, route: R}]\n")
+    for options in ([], ["--env", "staging"], ["--env", "prod"]):
+        ran = place.run("--sandbox", *options, "apply", "--auto-approve")
+        assert (ran.code, "1 dispatched" in ran.out) == (0, True), ran
+    (place.folder / "interactions" / "crm.yaml").write_text("interactions: []\n", encoding="utf-8")
+    assert place.run("--sandbox", "--env", "prod", "apply", "--auto-approve", "--allow-empty").code == 0
+    assert "1 to release" in place.run("--sandbox", "--env", "staging", "plan").out
+    kept = {path.name for path in (place.folder / ".reconciler").iterdir() if path.suffix in {".json", ".memory"}}
+    assert kept == {f"sandbox{name}.{end}" for name in ("", ".staging", ".prod") for end in ("state.json", "memory")}
+
+
 def test_the_next_steps_are_about_this_folder(place: Workplace, folder: Path) -> None:
     """The commands that come next repeat what this one was told."""
     ran = place.run("-C", str(folder), "--env", "prod", "init")
@@ -92,8 +152,11 @@ def test_what_is_there_is_kept(place: Workplace, folder: Path) -> None:
     assert unchanged == b"# caf\xe9\r\n*.state.json -text\r\n*.state.json.journal -text\n"
     before = (folder / "reconciler.state.json").read_bytes()
     again = place.run("-C", str(folder), "init")
-    assert (again.code, "there is a state already" in again.err) == (1, True), again
+    assert (again.code, "nothing was changed" in again.out) == (0, True), again
     assert (folder / "reconciler.state.json").read_bytes() == before
+    (folder / "reconciler.state.json").write_bytes(b"{")
+    broken = place.run("-C", str(folder), "init")
+    assert (broken.code, "reconciler.state.json" in broken.err) == (1, True), broken
     (folder / "reconciler.state.json").unlink()
     assert place.run("-C", str(folder), "init").code == 0
     assert (folder / ".gitignore").read_bytes() == ignored

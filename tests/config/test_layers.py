@@ -228,7 +228,8 @@ def test_an_environment_that_is_not_there(tmp_path: Path) -> None:
     """A wrong name is refused with the right ones; where there are no environments, it just names the state."""
     error = refused(tmp_path, TWO, environment="pord")
     assert "environment 'pord' is not in" in str(error)
-    assert error.hint == "It has: prod, test."
+    assert error.hint == "Did you mean prod? It has: prod, test. To set up another one"
+    assert error.command == ("init",)
     plain = tmp_path / "plain"
     plain.mkdir()
     assert configured(plain, environment="qa").state.name == "reconciler.qa.state.json"
