@@ -6,6 +6,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 READY := .venv/ready
 EDITOR := .venv/node/ready
+BROWSER := .venv/node/browser
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help demo test soak bench lint format cassettes golden wheel clean
@@ -39,17 +40,25 @@ $(EDITOR): | $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-fund --no-audit --prefix .venv/node yaml-language-server@1
 	@touch $@
 
+# The browser that tests look at pages with, and axe-core, which judges them. Only root can install the browser.
+$(BROWSER): | $(EDITOR)
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-fund --no-audit --prefix .venv/node axe-core@4
+	if command -v chromium >/dev/null; then touch $@; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium fonts-dejavu-core >/dev/null && touch $@; \
+	else echo "Pages are not looked at in a browser: there is no chromium. As root: apt-get install chromium" >&2; fi
+
 demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
-test: $(READY) $(EDITOR)
+test: $(READY) $(EDITOR) $(BROWSER)
 	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(BIN)/python -m tests.benchmarks
 
-soak: $(READY) $(EDITOR)
+soak: $(READY) $(EDITOR) $(BROWSER)
 	$(PYTEST) -n 2 -m soak --timeout 600
 
 lint: $(READY)
@@ -65,7 +74,7 @@ cassettes: $(READY)
 	rm -rf cassettes/*
 	$(PYTEST) tests/cassettes --record-mode=once -p no:xdist
 
-golden: $(READY) $(EDITOR)
+golden: $(READY) $(EDITOR) $(BROWSER)
 	UPDATE_GOLDEN=1 $(PYTEST) -q
 
 wheel: $(READY)
