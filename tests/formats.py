@@ -24,7 +24,7 @@ from reconciler.declarations.json_schema import declarations_schema
 from reconciler.interaction import LINKED_BY
 from reconciler.planning.saved_plan import VERSION as PLAN_VERSION
 from reconciler.planning.saved_plan import SavedPlan
-from reconciler.render.formats import PlanJson, ProblemsJson, ShownJson, StateJson
+from reconciler.render.formats import HistoryJson, PlanJson, ProblemsJson, ShownJson, StateJson
 from reconciler.state.codec import LAST_SERIAL
 from reconciler.state.entries import VERSION as STATE_VERSION
 from reconciler.state.model import State
@@ -210,6 +210,7 @@ def saved_plan_schema() -> Node:
 SCHEMAS: Final[Mapping[str, Callable[[], Node]]] = {
     "declarations": declarations_schema,
     "config": config_schema,
+    "history": lambda: document("What applies of reconciler did", schema_of(HistoryJson)),
     "plan": lambda: document("Plan of reconciler, as JSON", schema_of(PlanJson)),
     "saved-plan": saved_plan_schema,
     "state": state_schema,

@@ -78,6 +78,7 @@ def test_the_tables_of_the_docs() -> None:
     assert_table(table("key of the problems", SCHEMAS["validate"]()), DOCS / "declarations.md")
     assert_table(table("key of the plan", SCHEMAS["plan"]()), DOCS / "plan.md")
     assert_table(table("key of the state", SCHEMAS["state"]()), DOCS / "state.md")
+    assert_table(table("key of the history", SCHEMAS["history"]()), DOCS / "state.md")
     assert_table(table("key of the list", SCHEMAS["state-list"]()), DOCS / "state.md")
 
 

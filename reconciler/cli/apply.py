@@ -8,6 +8,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ from reconciler.delivery.batch import Invocation
 from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import Intent, intend
 from reconciler.delivery.ports import ApplyOptions, Ports, Sender
+from reconciler.delivery.record import Occasion, remembered
 from reconciler.delivery.redaction import conceal
 from reconciler.delivery.report import Report
 from reconciler.delivery.throttle import StopSignal
@@ -41,6 +44,7 @@ from reconciler.render.text import closing_text, header, plan_text
 from reconciler.render.words import count, left_out
 from reconciler.state.model import State
 from reconciler.state.stores.interface import StoredState, Writer
+from reconciler.state.stores.owner import who
 from reconciler.times import stamp
 
 if TYPE_CHECKING:
@@ -185,20 +189,25 @@ def _send(intent: Intent, shown: SavedPlan, login: Credentials | None, run: _Run
         options = ApplyOptions(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
         clock = SystemClock()
         ports = Ports(run.store, sender, clock, ProgressLine(console, clock.monotonic), stop_signal, random.random)
-        report = _reported(apply(intent, options, ports), shown, run)
+        report = apply(intent, options, ports, partial(_completed, plan=shown.plan, run=run))
+        _report(report, shown, run)
     return report.exit_code
 
 
-def _reported(outcome: Report, shown: SavedPlan, run: _Run) -> Report:
-    plan = shown.plan
+def _completed(outcome: Report, plan: Plan, run: _Run) -> Report:
+    """Return the report with what the plan knows, and its state with what that remembers of this run."""
     part = frozenset(change.address for change in plan.changes) if plan.selection else None
     hold_unknown = run.workspace.settings.keys.policy.hold_unknown
     report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
+    command = " ".join(["apply", *(["PLAN"] if run.saved else []), *(["--target"] if plan.selection else [])])
+    return replace(report, state=remembered(report, plan, Occasion(stamp(datetime.now(UTC)), who(), command)))
+
+
+def _report(report: Report, shown: SavedPlan, run: _Run) -> None:
     run.console.out("\n" + report_text(report, run.console.command, run.console.style))
     summarise_report(report, run.workspace.settings.environment, run.console)
     write_page(shown, run.options, run.console, report)
     run.oversight.told(report)
-    return report
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def parser(first: str = "") -> _Parser:
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser, dest="command")
-    all_of_them = (_init, _validate, _fmt, _plan, _show, _apply, _state, _schema, _sandbox, _ci)
+    all_of_them = (_init, _validate, _fmt, _plan, _show, _apply, _state, _history, _schema, _sandbox, _ci)
     adders = {add.__name__: add for add in all_of_them}
     for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
@@ -347,6 +347,12 @@ def _state(commands: Any) -> None:
         _lock_timeout(command)
     for command in below.choices.values():
         _add_global_options(command)
+
+
+def _history(commands: Any) -> None:
+    parser = _command(commands, "history", "tell what the last applies did, the newest first")
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    parser.add_argument("--limit", type=_count, metavar="N", help="at most N (default: all that are remembered)")
 
 
 def _schema(commands: Any) -> None:

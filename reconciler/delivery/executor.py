@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import queue
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -30,18 +30,28 @@ from reconciler.state.model import DONE_IF_ANSWERED, Outcome, Result
 _MOMENT: Final = 0.005  # seconds without an answer: longer than it takes to send what was submitted
 
 
-def apply(intent: Intent, options: ApplyOptions, ports: Ports) -> Report:
+def _as_it_is(report: Report) -> Report:
+    """Know nothing besides."""
+    return report
+
+
+def apply(
+    intent: Intent, options: ApplyOptions, ports: Ports, complete: Callable[[Report], Report] = _as_it_is
+) -> Report:
     """Save the intent, send its chains, journal each outcome, fold them and return what became of it.
 
+    `complete` adds to the report what is known besides, and to its state, before that is saved, what it is to remember.
     Raises StateError if the state or journal can't be written; nothing more is sent from then on.
     """
     # Before the intent is saved: where there is nothing to send with, nothing is pending.
     with Workers(min(options.parallelism, len(intent.chains))) as workers:
-        save(intent.state, ports, folded=not intent.chains)
         executor = Executor(intent, options, ports, workers)
         if intent.chains:
+            save(intent.state, ports, folded=False)
             executor.run()
-    return executor.report()
+    report = complete(executor.report())
+    save(report.state, ports, folded=True)
+    return report
 
 
 class Executor:
@@ -72,8 +82,8 @@ class Executor:
             raise self._log.error
 
     def report(self) -> Report:
-        """Save the state after the run, and return what became of it."""
-        state = self._log.save()
+        """Return what became of it, with the state that is to be saved."""
+        state = self._log.done() if self._intent.chains else self._intent.state
         failed = self._log.ended(Result.FAILED)
         return Report(
             state=state,

@@ -65,13 +65,9 @@ class OutcomeLog:
         self._unfolded.clear()
         self._ports.store.prepare(self._transition.take_opened())
 
-    def save(self) -> State:
-        """Save the state after all outcomes, if there are any, and return it."""
-        if not self.results:
-            return self._state
-        state = self._transition.done()
-        save(state, self._ports, folded=True)
-        return state
+    def done(self) -> State:
+        """Return the state after all outcomes; nothing may be journalled from then on."""
+        return self._transition.done()
 
     def ended(self, how: Result) -> list[str]:
         """Return the requestids with this result, in the order in which it was known."""

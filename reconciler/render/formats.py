@@ -241,6 +241,36 @@ class ShownJson(StoryJson):
     """null where it is declared no more."""
 
 
+class RunJson(TypedDict):
+    """What an apply did."""
+
+    serial: int
+    """Of the state that it left."""
+    at: str
+    by: str
+    """The URL of the CI job, or user and host."""
+    command: str
+    commit: str | None
+    """null outside a git repository."""
+    dirty: bool
+    """Whether the configuration or a declaration differed from that commit."""
+    counts: dict[str, int]
+    """As in the state."""
+    exit: int
+
+
+class HistoryJson(TypedDict):
+    """What `history --format json` prints."""
+
+    format_version: Version
+    lineage: str
+    serial: int
+    target: TargetJson | None
+    """null before the first apply."""
+    runs: list[RunJson]
+    """The newest first; an apply that had nothing to do, or was killed, is not among them."""
+
+
 class StateJson(TypedDict):
     """What `state list --format json` prints. Digests stay out."""
 

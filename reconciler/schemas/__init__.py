@@ -12,6 +12,7 @@ from typing import Final
 FORMATS: Final = {
     "declarations": "a file in interactions/",
     "config": "reconciler.yaml",
+    "history": "what `history --format json` prints",
     "plan": "what `plan --format json` and `show --format json` print",
     "saved-plan": "what `plan --out` writes",
     "state": "the state file",

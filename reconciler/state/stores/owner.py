@@ -32,6 +32,11 @@ def owner(command: str) -> dict[str, Any]:
     }
 
 
+def who() -> str:
+    """Return who we are, in short: the URL of the CI job, or user and host."""
+    return job_url(os.environ) or f"{readable(_user())}@{readable(socket.gethostname())}"
+
+
 def named(kept: Mapping[str, Any]) -> str:
     """Return who that is, for people; raises KeyError for what was not kept by us."""
     text = "{user}@{host}, pid {pid}, `{command}`, since {since}".format_map(kept)
