@@ -7,9 +7,11 @@ INSTALLED := .venv/installed
 READY := .venv/ready
 EDITOR := .venv/node/ready
 BROWSER := .venv/node/browser
+SERVERS := .venv/servers
 PYTEST := $(BIN)/python -m pytest
+SERVE = @$(BIN)/python -m tests.servers $@
 
-.PHONY: help demo test soak bench lint format cassettes golden wheel clean
+.PHONY: help demo test soak bench lint format cassettes golden wheel clean seaweedfs moto azurite
 
 help:
 	@echo "make demo       plan, apply, edit, fail and retry, against the sandbox"
@@ -20,6 +22,9 @@ help:
 	@echo "make format     let ruff mend and format"
 	@echo "make cassettes  record cassettes/ anew, from the sandbox"
 	@echo "make golden     write the expected outputs anew; look at the difference before you commit it"
+	@echo "make seaweedfs  start an S3 on this machine, to try a shared state with"
+	@echo "make moto       start another one"
+	@echo "make azurite    start an Azure likewise"
 	@echo "make wheel      build the wheel into dist/"
 	@echo "make clean      remove what make made"
 
@@ -48,17 +53,32 @@ $(BROWSER): | $(EDITOR)
 	  apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium fonts-dejavu-core >/dev/null && touch $@; \
 	else echo "Pages are not looked at in a browser: there is no chromium. As root: apt-get install chromium" >&2; fi
 
+# Object stores that tests talk to.
+$(SERVERS): pyproject.toml | $(READY) $(EDITOR)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group servers
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-fund --no-audit --prefix .venv/node azurite@3
+	@touch $@
+
+seaweedfs: $(SERVERS)
+	$(SERVE)
+
+moto: $(SERVERS)
+	$(SERVE)
+
+azurite: $(SERVERS)
+	$(SERVE)
+
 demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
-test: $(READY) $(EDITOR) $(BROWSER)
+test: $(READY) $(EDITOR) $(BROWSER) $(SERVERS)
 	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(BIN)/python -m tests.benchmarks
 
-soak: $(READY) $(EDITOR) $(BROWSER)
+soak: $(READY) $(EDITOR) $(BROWSER) $(SERVERS)
 	$(PYTEST) -n 2 -m soak --timeout 600
 
 lint: $(READY)
@@ -74,7 +94,7 @@ cassettes: $(READY)
 	rm -rf cassettes/*
 	$(PYTEST) tests/cassettes --record-mode=once -p no:xdist
 
-golden: $(READY) $(EDITOR) $(BROWSER)
+golden: $(READY) $(EDITOR) $(BROWSER) $(SERVERS)
 	UPDATE_GOLDEN=1 $(PYTEST) -q
 
 wheel: $(READY)

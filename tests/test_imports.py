@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "reconciler"
 ORDER = (
-    {"errors", "escape", "times", "commandline", "endless", "interaction", "schemas"},
+    {"errors", "escape", "times", "commandline", "endless", "loopback", "interaction", "schemas"},
     {"yamlfile", "state"},
     {"declarations", "planning"},
     {"config"},
@@ -51,6 +51,7 @@ ONLY_USER = {
     "pydantic": {"declarations.schema", "declarations.json_schema", "config", "planning.saved_plan"},
     "pydantic_core": {"config"},
     "fcntl": {"state.stores.lock", "state.stores.folder", "sandbox"},
+    "obstore": {"state.stores.objects", "state.stores.bucketerrors"},
     "argparse": {"cli"},
     "print": {"cli"},
 }

@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from reconciler.config.settings import KEYS, TEXT, Configuration, ConfigurationFile, is_environment, takes
-from reconciler.config.urls import base_url_of, is_loopback, token_url_of
+from reconciler.config.urls import base_url_of, token_url_of
 from reconciler.endless import read_bytes
 from reconciler.errors import ConfigError, Problem
 from reconciler.escape import readable
+from reconciler.loopback import is_loopback
 from reconciler.yamlfile.document import Document
 from reconciler.yamlfile.document import Path as At
 from reconciler.yamlfile.reader import parse

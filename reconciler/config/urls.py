@@ -6,16 +6,16 @@ vendor's hosts and loopback are taken; other hosts come from the environment. Pl
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Final, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
+
+from reconciler.loopback import is_loopback
 
 Region = Literal["emea", "nam", "apac"]
 REGIONS: Final[tuple[str, ...]] = get_args(Region)
 VENDOR_DOMAINS: Final = ("newvoicemedia.com", "vonage.com")
 _NETLOC: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?", re.IGNORECASE)
-_LOOPBACK: Final = ipaddress.IPv4Network("127.0.0.0/8")
 _PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*")
 
 
@@ -35,22 +35,6 @@ def base_url_of(region: str) -> str:
 def token_url_of(region: str) -> str:
     """Return the token endpoint of a region [D]."""
     return f"https://{region}.cc.vonage.com/Auth/connect/token"
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine, whatever a name server says: plain http goes there only, a proxy never.
-
-    `localhost`, 127.0.0.0/8 in four plain numbers, and ::1. What resolvers and libraries read in different ways (127.1,
-    2130706433, 0x7f.0.0.1, 0.0.0.0, ::ffff:127.0.0.1, `localhost.`) is not.
-    """
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address in _LOOPBACK or address == ipaddress.IPv6Address("::1")
 
 
 def check_url(url: str, *, from_file: bool) -> None:

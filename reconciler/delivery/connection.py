@@ -20,10 +20,10 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from reconciler import __version__
-from reconciler.config.urls import is_loopback
 from reconciler.delivery.answers import NotProcessed, Unknown
 from reconciler.delivery.workers import started
 from reconciler.errors import ConfigError
+from reconciler.loopback import is_loopback
 
 _LARGEST_ANSWER: Final = 10_000_000
 

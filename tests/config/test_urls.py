@@ -13,9 +13,9 @@ from reconciler.config.urls import (
     UrlRefused,
     base_url_of,
     check_url,
-    is_loopback,
     token_url_of,
 )
+from reconciler.loopback import is_loopback
 
 
 def allowed(url: str, *, from_file: bool = True) -> bool:

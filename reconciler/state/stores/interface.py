@@ -46,7 +46,7 @@ class Objects(Protocol):
     """The objects of one state in one place, used by two threads at once.
 
     A name is what the place appends to where the state is: "" is the state itself, ".lock", ".backup" and
-    ".journal.…" stand beside it. What can't be done, and can't be helped by trying again (no permission, no such
+    ".journal/…" stand beside it. What can't be done, and can't be helped by trying again (no permission, no such
     bucket), is a StateError; what may pass (no connection, 5xx) is Unclear, of a read too. Its own tries again should
     end after some 10 seconds.
     """

@@ -2,7 +2,7 @@
 
 …                           the state, replaced only on the condition that it is still the one that was read
 ….lock                      lease.py's
-….journal.SERIAL-RUN-NR     groups of outcomes since the state of that serial was saved; part of it until it is saved
+….journal/SERIAL-RUN-NR     groups of outcomes since the state of that serial was saved; part of it until it is saved
 ….backup                    the state before the last apply
 """
 
@@ -33,7 +33,7 @@ from reconciler.state.stores.timing import Timing
 
 STATE: Final = ""
 BACKUP: Final = ".backup"
-JOURNAL: Final = ".journal."
+JOURNAL: Final = ".journal/"
 _READS: Final = 20
 _START: Final = b"{\n"
 _WRITE: Final = b'  "write": "%b",\n'

@@ -12,7 +12,7 @@ from reconciler.state.stores.interface import Objects, Refused, Unclear
 
 def try_out(objects: Objects) -> None:
     """Raise StateError with what the place lacks; it is tried on names of its own, which are removed."""
-    name = f".trial.{uuid4().hex}"
+    name = f".trial.{uuid4().hex}/1"
     try:
         lacks = next(_lacks(objects, name), None)
     except (Refused, Unclear) as why:

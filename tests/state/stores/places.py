@@ -5,14 +5,21 @@ A place that is new gets a function here that opens it, as many times as it is a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Final
+from unittest import mock
+from uuid import uuid4
 
+from reconciler.state.stores.buckets import bucket_objects
 from reconciler.state.stores.interface import Objects, Store
 from reconciler.state.stores.local import LocalStore
 from reconciler.state.stores.remote import RemoteStore
 from reconciler.state.stores.timing import Timing
+from tests.servers import COMMANDS, server
+from tests.state.stores.cloud import BUCKET, Cloud
 from tests.state.stores.memory import Memory, MemoryObjects, MemoryTogether
 
 QUICK: Final = Timing(lease=1.0, renew=0.1, group=0.02, poll=0.02, patience=1.0)
@@ -32,7 +39,49 @@ def together(_folder: Path) -> Opener:
     return lambda: MemoryTogether(kept)
 
 
-OBJECTS: Final[dict[str, Callable[[Path], Opener]]] = {"memory": memory, "together": together}
+def in_cloud(url: str, environ: Mapping[str, str]) -> Opener:
+    """Give a place in a bucket."""
+
+    def opened() -> Objects:
+        with mock.patch.dict(os.environ, environ):  # where obstore looks
+            return bucket_objects(url, os.environ)
+
+    return opened
+
+
+@cache
+def scripted() -> Cloud:
+    """Give one server of ours, honest, for all tests of this process."""
+    return Cloud().__enter__()
+
+
+def s3(folder: Path) -> Opener:
+    """Give an S3 of ours."""
+    return in_cloud(f"s3://{BUCKET}/{folder.name}/state.json", scripted().s3)
+
+
+def google(folder: Path) -> Opener:
+    """Give a Google Cloud Storage of ours."""
+    return in_cloud(f"gs://{BUCKET}/{folder.name}/state.json", scripted().google)
+
+
+def foreign(name: str) -> Callable[[Path], Opener]:
+    """Give a server that nobody here wrote."""
+
+    def place(_folder: Path) -> Opener:
+        running = server(name)
+        return in_cloud(running.url(f"{uuid4()}/state.json"), running.environ)
+
+    return place
+
+
+OBJECTS: Final[dict[str, Callable[[Path], Opener]]] = {
+    "memory": memory,
+    "together": together,
+    "s3": s3,
+    "google": google,
+    **{name: foreign(name) for name in COMMANDS},
+}
 
 
 def local(folder: Path) -> Callable[[], Store]:

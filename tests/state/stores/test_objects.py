@@ -30,7 +30,7 @@ def objects(opener: Opener) -> Objects:
 def test_an_empty_place_holds_nothing(objects: Objects) -> None:
     """What isn't there is not found, not listed, and may be removed all the same."""
     assert (objects.get(""), objects.names("")) == (None, [])
-    objects.remove([".journal.1", ".journal.2"])
+    objects.remove([".journal/1", ".journal/2"])
 
 
 def test_what_is_written_is_read_at_once(objects: Objects, opener: Opener) -> None:
@@ -65,22 +65,22 @@ def test_an_old_version_is_not_replaced(objects: Objects, opener: Opener) -> Non
 
 def test_what_is_gone_is_not_replaced(objects: Objects) -> None:
     """An object that was removed is not made again by who means to replace it."""
-    version = objects.put(".journal.1", b"one", None)
-    objects.remove([".journal.1"])
+    version = objects.put(".journal/1", b"one", None)
+    objects.remove([".journal/1"])
     with pytest.raises(Refused):
-        objects.put(".journal.1", b"two", version)
-    assert objects.get(".journal.1") is None
+        objects.put(".journal/1", b"two", version)
+    assert objects.get(".journal/1") is None
 
 
 def test_a_name_stands_for_itself(objects: Objects, opener: Opener) -> None:
     """Objects beside each other are told apart, listed by how they start, and removed by name."""
-    for name in ("", ".lock", ".journal.1", ".journal.2", ".journal-aside.1"):
+    for name in ("", ".lock", ".journal/1", ".journal/2", ".journal-aside.1"):
         objects.put(name, name.encode(), None)
-    assert sorted(opener().names(".journal.")) == [".journal.1", ".journal.2"]
-    objects.remove([".journal.1", ".journal.9"])
-    assert sorted(objects.names(".journal")) == [".journal-aside.1", ".journal.2"]
-    found = opener().get(".journal.2")
-    assert (found.body if found else None) == b".journal.2"
+    assert sorted(opener().names(".journal/")) == [".journal/1", ".journal/2"]
+    objects.remove([".journal/1", ".journal/9"])
+    assert sorted(objects.names(".journal")) == [".journal-aside.1", ".journal/2"]
+    found = opener().get(".journal/2")
+    assert (found.body if found else None) == b".journal/2"
 
 
 def test_nothing_is_lost_between_runs_that_count(opener: Opener) -> None:
@@ -111,11 +111,11 @@ def test_together_is_all_or_nothing(objects: Objects, opener: Opener) -> None:
     """Where objects are written together, one that is refused keeps the others from being written."""
     if not isinstance(objects, Together):
         pytest.skip("each is written by itself")
-    versions = objects.put_all([Put(".lock", b"1", None), Put(".journal.1", b"a", None)])
+    versions = objects.put_all([Put(".lock", b"1", None), Put(".journal/1", b"a", None)])
     with pytest.raises(Refused):
-        objects.put_all([Put(".lock", b"2", versions[0]), Put(".journal.1", b"b", None)])
+        objects.put_all([Put(".lock", b"2", versions[0]), Put(".journal/1", b"b", None)])
     other = opener()
-    assert (other.get(".lock"), other.get(".journal.1")) == (Found(b"1", versions[0]), Found(b"a", versions[1]))
+    assert (other.get(".lock"), other.get(".journal/1")) == (Found(b"1", versions[0]), Found(b"a", versions[1]))
 
 
 def test_it_passes_the_trial(objects: Objects) -> None:

@@ -99,7 +99,7 @@ def test_a_state_that_was_laid_out_anew_is_read(memory: Memory) -> None:
 
 def test_what_is_left_of_a_fold_is_removed_by_the_next_run(memory: Memory) -> None:
     """Groups that were folded already count no more, and go, though nothing is saved."""
-    old = f".journal.{ONE.serial - 1:016d}-gone-000001"
+    old = f".journal/{ONE.serial - 1:016d}-gone-000001"
     memory.objects[old] = Found(b"whatever", 0)
     assert store(memory).read() == StoredState(ONE, left_over=False)
     with store(memory).hold("apply") as writer:
@@ -114,10 +114,10 @@ def test_outcomes_come_in_groups(memory: Memory) -> None:
         writer.save(ONE)
         for outcome in DONE:
             writer.append([Record(LINEAGE, ONE.serial, AT, (outcome,))])
-        assert not MemoryObjects(memory).names(".journal.")
+        assert not MemoryObjects(memory).names(".journal/")
         writer.settle()
-        [name] = MemoryObjects(memory).names(".journal.")
-        assert name.startswith(f".journal.{ONE.serial:016d}-")
+        [name] = MemoryObjects(memory).names(".journal/")
+        assert name.startswith(f".journal/{ONE.serial:016d}-")
         assert store(memory).read().state == FOLDED
 
 
@@ -136,7 +136,7 @@ def test_lease_and_outcomes_are_written_together_where_that_can_be(memory: Memor
         writer.save(ONE)
         writer.append([Record(LINEAGE, ONE.serial, AT, DONE)])
         writer.settle()
-    assert calls == [[".lock"], [".backup", ""], [".lock", f".journal.{ONE.serial:016d}"], [".lock"]]
+    assert calls == [[".lock"], [".backup", ""], [".lock", f".journal/{ONE.serial:016d}"], [".lock"]]
 
 
 # -- places that answer wrongly ------------------------------------------------------------------------------------
