@@ -1,6 +1,7 @@
 """What can go wrong, as a person meets it: one root, a tree below it, an exit code each.
 
 ReconcilerError          1
+├── Declined             1   somebody was asked, and did not say yes
 ├── UsageError          64   the command line can't be carried out as given
 ├── ConfigError          1   reconciler.yaml, a variable or a flag holds something wrong
 ├── DeclarationError     1   interactions/ holds problems; carries all of them
@@ -64,6 +65,8 @@ class ReconcilerError(Exception):
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.ERROR
+    code: ClassVar[str] = "error"
+    """Stable: scripts may rely on it (docs/exit-codes.md lists them)."""
 
     def __init__(self, message: str, *, hint: str = "", command: tuple[str, ...] = ()) -> None:
         super().__init__(message)
@@ -71,14 +74,23 @@ class ReconcilerError(Exception):
         self.command = command
 
 
+class Declined(ReconcilerError):
+    """Somebody was asked, and did not say yes."""
+
+    code = "declined"
+
+
 class UsageError(ReconcilerError):
     """The command line can't be carried out as given."""
 
     exit_code = ExitCode.USAGE
+    code = "usage"
 
 
 class ConfigError(ReconcilerError):
     """A configuration file, variable or flag holds something wrong."""
+
+    code = "configuration"
 
     def __init__(
         self, message: str, *, hint: str = "", command: tuple[str, ...] = (), problems: tuple[Problem, ...] = ()
@@ -90,6 +102,8 @@ class ConfigError(ReconcilerError):
 class DeclarationError(ReconcilerError):
     """The declarations hold problems; `problems` are all of them, in order of place."""
 
+    code = "declarations"
+
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         errors = sum(not problem.warning for problem in problems)
         super().__init__(f"{errors} problem{'s' if errors != 1 else ''} in the declarations; nothing was sent.")
@@ -99,34 +113,44 @@ class DeclarationError(ReconcilerError):
 class StateError(ReconcilerError):
     """The state or its journal can't be read, trusted or written."""
 
+    code = "state"
+
 
 class StateMissing(StateError):
     """There is no state where one is expected."""
 
     exit_code = ExitCode.REFUSED
+    code = "no-state"
 
 
 class StateLocked(StateError):
     """Another process is writing the state."""
 
     exit_code = ExitCode.LOCKED
+    code = "locked"
 
 
 class TargetMismatch(ReconcilerError):
     """The state was made against another API or account."""
+
+    code = "other-target"
 
 
 class GuardRefusal(ReconcilerError):
     """A guard stands against the plan; nothing was sent."""
 
     exit_code = ExitCode.REFUSED
+    code = "refused"
 
 
 class PlanFileError(ReconcilerError):
     """A saved plan can't be read or trusted."""
+
+    code = "saved-plan"
 
 
 class StalePlan(PlanFileError):
     """What a saved plan was made from has changed since."""
 
     exit_code = ExitCode.STALE_PLAN
+    code = "stale-plan"

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import EnumType
+from functools import cache
 from itertools import groupby, pairwise
 from operator import itemgetter
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydantic.json_schema import GenerateJsonSchema
 
 from reconciler.config.settings import ConfigurationFile, takes
@@ -24,7 +27,16 @@ from reconciler.declarations.json_schema import declarations_schema
 from reconciler.interaction import LINKED_BY
 from reconciler.planning.saved_plan import VERSION as PLAN_VERSION
 from reconciler.planning.saved_plan import SavedPlan
-from reconciler.render.formats import HistoryJson, PlanJson, ProblemsJson, ShownJson, StateJson
+from reconciler.render.formats import (
+    ApplyJson,
+    FailureJson,
+    HistoryJson,
+    MendedJson,
+    PlanJson,
+    ProblemsJson,
+    ShownJson,
+    StateJson,
+)
 from reconciler.state.codec import LAST_SERIAL
 from reconciler.state.entries import VERSION as STATE_VERSION
 from reconciler.state.model import State
@@ -212,12 +224,39 @@ SCHEMAS: Final[Mapping[str, Callable[[], Node]]] = {
     "config": config_schema,
     "history": lambda: document("What applies of reconciler did", schema_of(HistoryJson)),
     "plan": lambda: document("Plan of reconciler, as JSON", schema_of(PlanJson)),
+    "apply": lambda: document("Result of an apply of reconciler", schema_of(ApplyJson)),
+    "error": lambda: document("Why a command of reconciler failed", schema_of(FailureJson)),
     "saved-plan": saved_plan_schema,
     "state": state_schema,
     "state-list": lambda: document("State of reconciler, listed", schema_of(StateJson)),
     "state-show": lambda: document("An interaction in the state of reconciler", schema_of(ShownJson)),
+    "state-mended": lambda: document("What was written into the state of reconciler", schema_of(MendedJson)),
     "validate": lambda: document("Problems of declarations", schema_of(ProblemsJson)),
 }
+
+
+# -- a judge ---------------------------------------------------------------------------------------------------------
+
+
+def closed(node: Any) -> Any:
+    """Return the schema that lets no undocumented key pass, as readers must: a new key is no new version."""
+    if isinstance(node, list):
+        return [closed(part) for part in node]
+    if not isinstance(node, dict):
+        return node
+    more = {"additionalProperties": False} if "required" in node else {}
+    return {**more, **{key: closed(part) for key, part in node.items()}}
+
+
+@cache
+def strict(name: str) -> Draft202012Validator:
+    """Return a judge that knows every key."""
+    return Draft202012Validator(closed(SCHEMAS[name]()))
+
+
+def check(name: str, text: str | bytes) -> None:
+    """Hold that a document is as documented, key by key."""
+    strict(name).validate(json.loads(text))
 
 
 # -- tables of the docs --------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from reconciler.config.layers import configure
 from reconciler.config.settings import KEYS
-from reconciler.errors import ConfigError
+from reconciler.errors import ConfigError, ReconcilerError
 from reconciler.planning.guards import Approvals, refusals
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.planning.saved_plan import encode as encode_plan
@@ -27,7 +27,7 @@ from reconciler.state.codec import decode, encode
 from reconciler.state.model import State
 from tests.command import Workplace
 from tests.conftest import ROOT
-from tests.formats import SCHEMAS, Node, configuration_table, interaction_schema, table
+from tests.formats import SCHEMAS, Node, check, configuration_table, interaction_schema, table
 from tests.golden import assert_golden, assert_table
 from tests.known import LIMITS
 from tests.render import plans
@@ -80,30 +80,19 @@ def test_the_tables_of_the_docs() -> None:
     assert_table(table("key of the state", SCHEMAS["state"]()), DOCS / "state.md")
     assert_table(table("key of the history", SCHEMAS["history"]()), DOCS / "state.md")
     assert_table(table("key of the list", SCHEMAS["state-list"]()), DOCS / "state.md")
+    assert_table(table("key of the result", SCHEMAS["apply"]()), DOCS / "scripts.md")
+
+
+def test_every_code_of_an_error_is_documented() -> None:
+    """docs/exit-codes.md names each, with the exit code that comes with it."""
+    page = (DOCS / "exit-codes.md").read_text(encoding="utf-8")
+    kinds = [ReconcilerError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        assert f"| `{kind.code}` | {kind.exit_code} |" in page
 
 
 # -- what is printed ---------------------------------------------------------------------------------------------
-
-
-def closed(node: Any) -> Any:
-    """Return the schema that lets no undocumented key pass, as readers must: a new key is no new version."""
-    if isinstance(node, list):
-        return [closed(part) for part in node]
-    if not isinstance(node, dict):
-        return node
-    more = {"additionalProperties": False} if "required" in node else {}
-    return {**more, **{key: closed(part) for key, part in node.items()}}
-
-
-@cache
-def strict(name: str) -> Draft202012Validator:
-    """Return a judge that knows every key."""
-    return Draft202012Validator(closed(SCHEMAS[name]()))
-
-
-def check(name: str, text: str | bytes) -> None:
-    """Hold that a document is as documented, key by key."""
-    strict(name).validate(json.loads(text))
 
 
 def test_what_is_printed_is_as_documented() -> None:

@@ -27,6 +27,7 @@ from reconciler.cli.signals import interruptible, listen
 from reconciler.cli.workspace import Workspace, kept, open_workspace
 from reconciler.delivery.answers import Answer
 from reconciler.delivery.batch import Invocation
+from reconciler.delivery.events import Planned, Reported
 from reconciler.delivery.executor import apply
 from reconciler.delivery.intent import Intent, intend
 from reconciler.delivery.ports import ApplyOptions, Ports, Sender
@@ -34,7 +35,7 @@ from reconciler.delivery.record import Occasion, remembered
 from reconciler.delivery.redaction import conceal
 from reconciler.delivery.report import Report
 from reconciler.delivery.throttle import StopSignal
-from reconciler.errors import ExitCode, GuardRefusal, ReconcilerError, UsageError
+from reconciler.errors import Declined, ExitCode, GuardRefusal, UsageError
 from reconciler.planning.plan import Plan
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.annotations import refusal_annotations
@@ -75,6 +76,7 @@ class _Run:
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Bring about what is declared, or exactly what a saved plan says."""
+    console.silent = options.format == "json"
     _require_usable(options, console)
     listen(signal.SIGHUP)  # a terminal that goes away
     return carry_out(open_workspace(options, console), options, console, Oversight())
@@ -82,7 +84,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 def carry_out(workspace: Workspace, options: argparse.Namespace, console: Console, oversight: Oversight) -> ExitCode:
     """Lock, plan, and apply the plan, unless something or somebody refuses it."""
-    saved = _read_saved(workspace, options)
+    saved = _read_saved(workspace, options, console)
     prepare_folder(workspace, options)
     with workspace.store.hold("apply", timeout=options.lock_timeout, say=console.note) as store:
         return _carry_out(_Run(options, console, workspace, saved, store, oversight))
@@ -123,10 +125,10 @@ def _require_usable(options: argparse.Namespace, console: Console) -> None:
         )
 
 
-def _read_saved(workspace: Workspace, options: argparse.Namespace) -> SavedPlan | None:
+def _read_saved(workspace: Workspace, options: argparse.Namespace, console: Console) -> SavedPlan | None:
     """Return the plan that is to be applied, if it was saved; no output of this run goes where it, or a state, is."""
     path = Path(options.directory or ".") / options.plan if options.plan else None
-    check_outputs(options, kept(workspace, options) | ({path: "the saved plan"} if path else {}))
+    check_outputs(options, kept(workspace, options) | ({path: "the saved plan"} if path else {}), console)
     if not path:
         return None
     saved = read_plan(path)
@@ -140,7 +142,8 @@ def _review(run: _Run) -> tuple[StoredState, Review]:
 
 
 def _show(reviewed: Review, run: _Run) -> None:
-    run.console.out(plan_text(reviewed.shown, view(run.options, run.console, reviewed.values)))
+    run.console.observers.told(Planned(reviewed.shown))
+    run.console.say(plan_text(reviewed.shown, view(run.options, run.console, reviewed.values)))
     write_page(reviewed.shown, run.options, run.console)  # what there is to see, until there is more
     run.console.commands(refusal_annotations(reviewed.shown.refusals))
 
@@ -178,7 +181,7 @@ def _require_approval(shown: SavedPlan, run: _Run) -> None:
     above = [header(made, seen)] if console.terminal else [header(made, seen), closing_text(made, seen)]
     console.raw_error("\n" + "\n\n".join(above) + "\n")
     if console.ask("Apply this? Only `yes` is taken: ") != "yes":
-        raise ReconcilerError("declined; nothing was sent.")
+        raise Declined("declined; nothing was sent.")
 
 
 def _send(intent: Intent, shown: SavedPlan, login: Credentials | None, run: _Run) -> ExitCode:
@@ -188,7 +191,8 @@ def _send(intent: Intent, shown: SavedPlan, login: Credentials | None, run: _Run
     with _sender(run.workspace, login) as sender, interruptible(stop_signal, console):
         options = ApplyOptions(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
         clock = SystemClock()
-        ports = Ports(run.store, sender, clock, ProgressLine(console, clock.monotonic), stop_signal, random.random)
+        console.observers.add(ProgressLine(console, clock.monotonic))
+        ports = Ports(run.store, sender, clock, console.observers, stop_signal, random.random)
         report = apply(intent, options, ports, partial(_completed, plan=shown.plan, run=run))
         _report(report, shown, run)
     return report.exit_code
@@ -204,7 +208,8 @@ def _completed(outcome: Report, plan: Plan, run: _Run) -> Report:
 
 
 def _report(report: Report, shown: SavedPlan, run: _Run) -> None:
-    run.console.out("\n" + report_text(report, run.console.command, run.console.style))
+    run.console.say("\n" + report_text(report, run.console.command, run.console.style))
+    run.console.observers.told(Reported(report))
     summarise_report(report, run.workspace.settings.environment, run.console)
     write_page(shown, run.options, run.console, report)
     run.oversight.told(report)

@@ -74,8 +74,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def glance(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the global options of a command line that can't be carried out: how to say so, at least."""
+    """Return of a command line that can't be carried out the command and how to say so, at least."""
     options = _Parser(add_help=False, allow_abbrev=False)
+    for name in ("--format", "--json-into"):
+        options.add_argument(name)
+    options.add_argument("command", nargs="?")
     _add_global_options(options, default=None)
     try:
         return options.parse_known_args(arguments)[0]
@@ -176,7 +179,7 @@ def _init(commands: Any) -> None:
 
 def _validate(commands: Any) -> None:
     parser = _command(commands, "validate", "check the declarations; needs no state, target or credentials")
-    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    _json(parser)
     _show_sensitive(parser)
 
 
@@ -219,10 +222,19 @@ def _show(commands: Any) -> None:
 
 def _plan_formats(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["text", "json", "markdown", "html"], default="text", help="default: text")
-    parser.add_argument("--json-into", metavar="FILE", help="write it as JSON into FILE, besides showing it")
+    _json_into(parser)
     parser.add_argument("--markdown-into", metavar="FILE", help="write it as Markdown into FILE, for a comment")
     _page(parser)
     _detail(parser)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+    _json_into(parser)
+
+
+def _json_into(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json-into", metavar="FILE", help="write it as JSON into FILE, besides showing it")
 
 
 def _page(parser: argparse.ArgumentParser) -> None:
@@ -248,6 +260,7 @@ def _apply(commands: Any) -> None:
     parser.add_argument("plan", metavar="PLAN", nargs="?", help="apply exactly this saved plan; exit 3 if it is stale")
     parser.add_argument("--auto-approve", action="store_true", help="do not ask; needed where there is no terminal")
     parser.add_argument("--new-state", action="store_true", help="start with an empty state where there is none")
+    _json(parser)
     _page(parser)
     _detail(parser)
     _lock_timeout(parser)
@@ -310,13 +323,11 @@ def _state(commands: Any) -> None:
         title="commands", metavar="COMMAND", parser_class=_Parser, dest="subcommand", required=True
     )
     listing = _command(below, "list", "list what is open, pending and failed")
-    listing.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     _selection(listing)
     for standing, of in (("failed", "a failed request"), ("unknown", "an unknown outcome"), ("held", "a held request")):
         listing.add_argument(f"--{standing}", action="store_true", help=f"only interactions with {of}")
     story = _command(below, "show", "tell an interaction's story")
     story.add_argument("address", **_ADDRESS)
-    story.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     remove = _command(below, "rm", "forget an interaction; nothing is sent, it stays open")
     remove.add_argument("addresses", **_ADDRESS, nargs="+")
     move = _command(below, "mv", "rename a once, so that it is not dispatched again")
@@ -345,6 +356,8 @@ def _state(commands: Any) -> None:
         command.add_argument("--dry-run", action="store_true", help="say what it would do; write nothing")
     for command in (remove, move, resolve, adopt, lineage):
         _lock_timeout(command)
+    for command in (listing, story, remove, move, resolve, adopt, lineage):
+        _json(command)
     for command in below.choices.values():
         _add_global_options(command)
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from reconciler.cli.arguments import in_force
+from reconciler.cli.observers import Observers
 from reconciler.cli.terminal import has_colour, has_links, is_terminal, links_to, width
 from reconciler.commandline import CommandLine
-from reconciler.errors import Problem, ReconcilerError
+from reconciler.delivery.events import Erred
+from reconciler.errors import ConfigError, ExitCode, Problem, ReconcilerError
 from reconciler.escape import readable, visible
 from reconciler.render.style import ALARM, YELLOW, Style
 
@@ -45,6 +47,10 @@ class Console:
         """Whether data is missing from stdout, for another reason than that its reader wanted no more."""
         self.sent = False
         """Whether this run has begun to send."""
+        self.observers = Observers()
+        """Who is told what happens in this run."""
+        self.silent = False
+        """Whether stdout is for a program alone, so that what is for people isn't shown there."""
         self._in_line = self._drawn = False
         self._runner = environ.get("GITHUB_ACTIONS") == "true"
 
@@ -68,10 +74,26 @@ class Console:
             self.cut = True
             self.error(f"what was asked for can't be printed: {error.strerror}")
 
+    def say(self, text: str) -> None:
+        """Write to stdout what is for people."""
+        if not self.silent:
+            self.out(text)
+
+    def completed(self, code: ExitCode) -> ExitCode:
+        """Return the exit code, which is not that of success if what was asked for could not be printed."""
+        return code or (ExitCode.ERROR if self.cut else ExitCode.DONE)
+
+    def failed(self, erred: Erred) -> None:
+        """Log why the run ends early, and tell all who want to know."""
+        if erred.problems:
+            self.problems(erred.problems, Path() if erred.code == ConfigError.code else None)
+        self.error(erred.message, _joined(erred.hint, erred.command))
+        self.observers.told(erred)
+
     def hint(self, error: ReconcilerError) -> str:
         """Return what to do next, with the command to do it with."""
         command = self.command(*error.command) if error.command else ""
-        return ": ".join(part for part in (error.hint, command) if part)
+        return _joined(error.hint, command)
 
     def error(self, message: str, hint: str = "") -> None:
         """Log what is wrong and what to do next."""
@@ -189,6 +211,10 @@ class Console:
             except (OSError, ValueError):
                 devnull = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(devnull, stream.fileno())
+
+
+def _joined(hint: str, command: str) -> str:
+    return ": ".join(filter(None, (hint, command)))
 
 
 def settings_folder(options: argparse.Namespace) -> Path:

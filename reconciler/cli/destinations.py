@@ -11,16 +11,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from reconciler.cli.console import Console
+from reconciler.delivery.events import OutputsChecked
 from reconciler.errors import ReconcilerError, UsageError
 
 SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 _OUTPUT: Final = re.compile(
     rb'\s*(\{\s*"(reconciler_plan|format_version)"|<!-- reconciler:plan |<!doctype html>\s*<!-- reconciler:page -->)'
 )
+_RESULT: Final = re.compile(rb'\s*\{\s*"format_version"')
 _HEAD: Final = 200  # bytes, far more than an output needs to be known by
 
 
-def check_outputs(options: argparse.Namespace, kept: Mapping[Path, str]) -> None:
+def check_outputs(options: argparse.Namespace, kept: Mapping[Path, str], console: Console) -> None:
     """Raise UsageError if an output would overwrite what is `kept`, another output, or a file that is no output.
 
     `kept`: what this run reads or remembers, each with what it is called; it need not be there yet.
@@ -35,6 +38,7 @@ def check_outputs(options: argparse.Namespace, kept: Mapping[Path, str]) -> None
         if option != SUMMARY:
             _require_output(option, path)
         taken[path] = f"what {option} writes"
+    console.observers.told(OutputsChecked())
 
 
 def _outputs(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
@@ -59,15 +63,23 @@ def _require_output(option: str, path: Path) -> None:
     """Raise UsageError for a folder, and for a file that holds anything but what an earlier run wrote there."""
     if path.is_dir():
         raise UsageError(f"{option} {path}: this is a folder", hint="Name a file.")
-    head = b""
-    if path.exists():
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-    if head.strip() and not _OUTPUT.match(head):
+    if _head(path).strip() and not _OUTPUT.match(_head(path)):
         raise UsageError(
             f"{option} {path}: it would overwrite a file that no earlier run wrote there",
             hint="Name another file, or remove this one.",
         )
+
+
+def is_result(path: Path) -> bool:
+    """Whether it is JSON that an earlier run wrote and none reads, or no file at all but a pipe, say."""
+    return _is_stream(path) or bool(_RESULT.match(_head(path)))
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(_HEAD)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -82,3 +82,12 @@ def write_page(saved: SavedPlan, options: argparse.Namespace, console: Console, 
     """Write the page of an apply, if it was asked for: the plan, and then what became of it."""
     if options.html_into:
         write_file(Path(options.directory or ".") / options.html_into, html(saved, options, console, report).encode())
+
+
+def present(
+    text: Callable[[], str], document: Callable[[], str], options: argparse.Namespace, console: Console
+) -> None:
+    """Show a result, as text or as a JSON document, and write that where it was asked for besides."""
+    console.out(document() if options.format == "json" else text())
+    if options.json_into:
+        write_file(Path(options.directory or ".") / options.json_into, document().encode())

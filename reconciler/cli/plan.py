@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Show what an apply would do, and save it where asked to."""
     timings = Timings(console, wanted=options.timings)
     workspace = open_workspace(options, console)
-    check_outputs(options, kept(workspace, options))
+    check_outputs(options, kept(workspace, options), console)
     timings.ended("settings")
     state, no_state = state_to_plan(workspace, options, console)
     timings.ended("read the state")

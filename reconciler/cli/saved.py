@@ -43,7 +43,7 @@ def require_same_plan(then: Plan, now: Plan, name: str, environment: str | None,
             hint="Use the state that it was made from, or plan anew.",
         )
     if fingerprint(then) != fingerprint(now):
-        console.out("\n" + stale_text(differences(then, now), View(console.width, console.style)))
+        console.say("\n" + stale_text(differences(then, now), View(console.width, console.style)))
         summarise_stale(then, now, environment, console)
         anew = () if seems_applied(then, now) else ("plan", f"--out={name}")
         raise StalePlan(f"the saved plan is stale; nothing was sent. {why_stale(then, now)}", command=anew)

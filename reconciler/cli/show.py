@@ -15,7 +15,7 @@ from reconciler.errors import ExitCode
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Show a saved plan; needs nothing but the file."""
     path = Path(options.directory or ".") / options.plan
-    check_outputs(options, {path: "the saved plan"})
+    check_outputs(options, {path: "the saved plan"}, console)
     saved = read_plan(path)
     console.command = console.command.within(saved.environment)
     console.out(render(saved, options, console))

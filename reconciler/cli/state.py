@@ -10,12 +10,14 @@ from typing import Final
 from reconciler.cli.choice import addresses, asked, choices
 from reconciler.cli.console import Console
 from reconciler.cli.current_state import check_target, new_state
-from reconciler.cli.workspace import Workspace, open_workspace, read_declarations
+from reconciler.cli.destinations import check_outputs
+from reconciler.cli.output import present
+from reconciler.cli.workspace import Workspace, kept, open_workspace, read_declarations
 from reconciler.commandline import operands
 from reconciler.errors import DeclarationError, ExitCode, ReconcilerError
 from reconciler.interaction import ONCE_PREFIX, Interaction
 from reconciler.planning.selection import known
-from reconciler.render.story import listing_json, listing_text, story_json, story_text
+from reconciler.render.story import listing_json, listing_text, mended_json, story_json, story_text
 from reconciler.state.model import State
 from reconciler.state.repair import Mended, adopt, forget, new_lineage, rename, resolvable, resolve
 from reconciler.state.stores.interface import Writer
@@ -25,6 +27,7 @@ from reconciler.times import stamp
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Run one of the state commands."""
     workspace = open_workspace(options, console)
+    check_outputs(options, kept(workspace, options), console)
     if options.subcommand in _LOOKS:
         _LOOKS[options.subcommand](workspace, options, console)
     elif options.subcommand == "new-lineage":
@@ -41,7 +44,7 @@ def _list(workspace: Workspace, options: argparse.Namespace, console: Console) -
         state = state.only(addresses(selection, known((), state), options))
     if options.failed or options.unknown or options.held:
         state = state.only(_standing(state, options))
-    console.out(listing_json(state) if options.format == "json" else listing_text(state))
+    present(lambda: listing_text(state), lambda: listing_json(state), options, console)
 
 
 def _concealed(state: State, declared: Mapping[str, Interaction], workspace: Workspace) -> State:
@@ -69,10 +72,13 @@ def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -
     declarations, found = _declared(workspace, console), workspace.store.read().state
     declared, state = declarations.get(options.address), _concealed(found, declarations, workspace)
     _require_known(state, declared, options.address)
-    if options.format == "json":
-        console.out(story_json(state, options.address, declared))
-    else:
-        console.out(story_text(state, options.address, declared, console.command))
+    address, command = options.address, console.command
+    present(
+        lambda: story_text(state, address, declared, command),
+        lambda: story_json(state, address, declared),
+        options,
+        console,
+    )
 
 
 def _declared(workspace: Workspace, console: Console) -> dict[str, Interaction]:
@@ -100,22 +106,22 @@ def _require_known(state: State, declared: Interaction | None, address: str) -> 
 
 def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     if options.dry_run:
-        mended = _MENDS[options.subcommand](workspace.store.read().state, options, workspace, console)
+        found = workspace.store.read().state
+        mended = _MENDS[options.subcommand](found, options, workspace, console)
         console.note("A dry run: nothing is written. Without --dry-run:")
     else:
-        mended = _mend(workspace, options, console)
-    for line in mended.said:
-        console.note(line)
+        found, mended = _mend(workspace, options, console)
+    _tell(found, mended, workspace, options, console)
 
 
-def _mend(workspace: Workspace, options: argparse.Namespace, console: Console) -> Mended:
+def _mend(workspace: Workspace, options: argparse.Namespace, console: Console) -> tuple[State, Mended]:
     command, timeout = f"state {options.subcommand}", options.lock_timeout
     with workspace.store.hold(command, timeout=timeout, say=console.note) as store:
         found = store.read().state
         mended = _MENDS[options.subcommand](found, options, workspace, console)
         if mended.state is not found:
             _save(found, mended, store, workspace, console)
-    return mended
+    return found, mended
 
 
 def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
@@ -126,8 +132,19 @@ def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Con
             console.note(f"The journal continues another state; it is kept as {aside}.")
         mended = new_lineage(found)
         _save(found, mended, store, workspace, console)
+    _tell(found, mended, workspace, options, console)
+
+
+def _tell(found: State, mended: Mended, workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     for line in mended.said:
         console.note(line)
+
+    def document() -> str:
+        declared = _spoken(found, workspace, console)
+        before, after = (_concealed(state, declared, workspace) for state in (found, mended.state))
+        return mended_json(before, after, mended.said, dry_run=getattr(options, "dry_run", False))
+
+    present(str, document, options, console)
 
 
 def _resolve(state: State, options: argparse.Namespace, _workspace: Workspace, _console: Console) -> Mended:

@@ -6,13 +6,30 @@ Pure. The API's words come without sensitive values. Requests come with their bo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from reconciler.delivery.answers import Answer
-from reconciler.delivery.batch import Invocation, Request
-from reconciler.state.model import Outcome, State
+from reconciler.errors import ExitCode, Problem
+
+if TYPE_CHECKING:  # every run may fail, and that it did is told without loading any of these
+    from reconciler.delivery.answers import Answer
+    from reconciler.delivery.batch import Invocation, Request
+    from reconciler.delivery.report import Report
+    from reconciler.planning.saved_plan import SavedPlan
+    from reconciler.state.model import Outcome, State
 
 Cause = Literal["backoff", "retry-after", "rate", "release-attempt"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsChecked:
+    """The files that this run was asked for are nothing that it reads or remembers: they may be written from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """This is what would be done, and what stands against it."""
+
+    shown: SavedPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +97,43 @@ class Ended:
     """Nothing more is sent."""
 
 
-Event = Started | Sent | Answered | Waiting | Settled | Saved | Ended
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """All is done and saved."""
+
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Erred:
+    """The run ends early: `code` is the error's, `command` one to paste; `problems` are those of files."""
+
+    code: str
+    message: str
+    exit_code: ExitCode
+    hint: str = ""
+    command: str = ""
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing follows."""
+
+    exit_code: ExitCode
+
+
+Event = (
+    OutputsChecked
+    | Planned
+    | Started
+    | Sent
+    | Answered
+    | Waiting
+    | Settled
+    | Saved
+    | Ended
+    | Reported
+    | Erred
+    | Finished
+)

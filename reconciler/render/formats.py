@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, TypedDict
 
+from reconciler.delivery.course import ChangeOutcome, RequestOutcome
 from reconciler.interaction import Json
 from reconciler.planning.guards import RefusalCode
 from reconciler.planning.plan import Action
@@ -17,6 +18,7 @@ from reconciler.state.model import ApiAction, Kind, Standing
 FORMAT_VERSION: Final = 1
 Version = Literal[1]
 Counted = Action | Literal["unchanged", "declared", "left_out"]
+Tallied = Literal["dispatched", "released", "failed", "unknown", "unsent", "held"]
 Severity = Literal["error", "warning"]
 
 
@@ -114,7 +116,7 @@ class StepJson(TypedDict):
     """It may have been processed already."""
 
 
-class ChangeJson(TypedDict):
+class ChangeHeadJson(TypedDict):
     """What happens to one address, and why."""
 
     action: Action
@@ -135,6 +137,11 @@ class ChangeJson(TypedDict):
     after: SideJson | None
     """What is declared."""
     fields: list[FieldJson]
+
+
+class ChangeJson(ChangeHeadJson):
+    """What happens to one address, and why."""
+
     requests: list[StepJson]
     """In the order of the chain; of several tolerant releases in a row each is sent only if the one before failed."""
 
@@ -150,10 +157,9 @@ class RefusalJson(TypedDict):
     """The way on without it."""
 
 
-class PlanJson(TypedDict):
-    """What `plan --format json` and `show --format json` print. Digests and sensitive values stay out."""
+class PlanHeadJson(TypedDict):
+    """What a plan is about, and what it comes to."""
 
-    format_version: Version
     environment: str | None
     target: TargetJson | None
     """null where there is none."""
@@ -163,11 +169,92 @@ class PlanJson(TypedDict):
     summary: dict[Counted, int]
     """How many changes of each action, how many open ones are as declared, how many are declared, and how many changes
     the selection leaves out."""
-    changes: list[ChangeJson]
-    """Sorted by address."""
     approvals: ApprovalsJson
     refusals: list[RefusalJson]
     warnings: list[ProblemJson]
+
+
+class PlanJson(PlanHeadJson):
+    """What `plan --format json` and `show --format json` print. Digests and sensitive values stay out."""
+
+    format_version: Version
+    changes: list[ChangeJson]
+    """Sorted by address."""
+
+
+class ErrorJson(TypedDict):
+    """Why a run ended early."""
+
+    code: str
+    """Stable; the codes are in docs/exit-codes.md."""
+    message: str
+    hint: str | None
+    """What to do about it."""
+    command: str | None
+    """The command to do it with, ready to paste."""
+    problems: list[ProblemJson]
+    """Each of a file, where there are any."""
+
+
+class FailureJson(TypedDict):
+    """What a command prints with `--format json` where it fails; an apply prints its result, which says the same."""
+
+    format_version: Version
+    exit_code: int
+    error: ErrorJson
+
+
+class RequestJson(TypedDict):
+    """One request, and what became of it."""
+
+    requestid: str
+    kind: Kind
+    provider: str | None
+    resend: bool
+    """It may have been processed before this run."""
+    outcome: RequestOutcome
+    """`unsent`: certainly not processed; `held`: only a person can say; `dropped`: not needed after those before it."""
+    reason: str | None
+    """The API's word on it, where it did not succeed."""
+
+
+class AppliedJson(ChangeHeadJson):
+    """A change, and what became of it."""
+
+    outcome: ChangeOutcome
+    """`kept`: it drifted, and nothing is sent; `untouched`: the run ended before anything of it was sent or saved."""
+    requests: list[RequestJson]
+    """In the order of the chain; none where the run ended before there were any."""
+    commands: list[str]
+    """What a person may do about it, ready to paste."""
+
+
+class StateAfterJson(TypedDict):
+    """The state as this run saved it last."""
+
+    serial: int
+    open: int
+    pending: int
+    failed: int
+
+
+class ApplyJson(TypedDict):
+    """What `apply --format json` prints, however it ends. Digests and sensitive values stay out."""
+
+    format_version: Version
+    exit_code: int
+    error: ErrorJson | None
+    """null where it came to its end: then what failed, is unknown or was not sent is with the changes."""
+    plan: PlanHeadJson | None
+    """null where it ended before there was one."""
+    counts: dict[Tallied, int]
+    """How many requests dispatched, released, failed, are unknown or were not sent, and how many changes are held."""
+    problems: list[str]
+    """Why something could not be sent or settled."""
+    state: StateAfterJson | None
+    """null where nothing was saved."""
+    changes: list[AppliedJson]
+    """Sorted by address."""
 
 
 class OpenJson(TypedDict):
@@ -269,6 +356,21 @@ class HistoryJson(TypedDict):
     """null before the first apply."""
     runs: list[RunJson]
     """The newest first; an apply that had nothing to do, or was killed, is not among them."""
+
+
+class MendedJson(TypedDict):
+    """What the `state` commands that write print with `--format json`."""
+
+    format_version: Version
+    dry_run: bool
+    """Then nothing was written, and this is what would be."""
+    lineage: str
+    serial: int
+    """Of the state as it is, or would be, now."""
+    interactions: list[StoryJson]
+    """What is known now of those that are another story than before, sorted by address."""
+    messages: list[str]
+    """What a person is told."""
 
 
 class StateJson(TypedDict):

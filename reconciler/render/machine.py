@@ -15,9 +15,10 @@ from reconciler.planning.plan import Action, Change, Side, Step
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import (
     FORMAT_VERSION,
-    ChangeJson,
+    ChangeHeadJson,
     Counted,
     FieldJson,
+    PlanHeadJson,
     PlanJson,
     ProblemJson,
     ProblemsJson,
@@ -31,13 +32,24 @@ from reconciler.state.model import Target
 
 def plan_json(saved: SavedPlan) -> str:
     """Return the plan as an indented ASCII JSON document, newline included."""
+    document: PlanJson = {
+        "format_version": FORMAT_VERSION,
+        **plan_head(saved),
+        "changes": [
+            {**change_head(change), "requests": [_step(step) for step in change.steps]} for change in saved.plan.changes
+        ],
+    }
+    return to_json(document)
+
+
+def plan_head(saved: SavedPlan) -> PlanHeadJson:
+    """Return what a plan is about, and what it comes to."""
     plan, approved = saved.plan, saved.approvals
     counts = plan.counts()
     summary: dict[Counted, int] = {action: counts.get(action, 0) for action in Action}
     summary |= {"unchanged": plan.unchanged, "declared": plan.declared, "left_out": plan.left_out}
     targets, excludes = plan.selection.targets, plan.selection.excludes
-    document: PlanJson = {
-        "format_version": FORMAT_VERSION,
+    return {
         "environment": saved.environment,
         "target": target_object(plan.target),
         "state": {
@@ -48,7 +60,6 @@ def plan_json(saved: SavedPlan) -> str:
         },
         "selection": {"targets": targets, "excludes": excludes} if plan.selection else None,
         "summary": summary,
-        "changes": [_change(change) for change in plan.changes],
         "approvals": {
             "releases": approved.releases,
             "dispatches": approved.dispatches,
@@ -56,9 +67,8 @@ def plan_json(saved: SavedPlan) -> str:
             "outside": approved.outside,
         },
         "refusals": [_refusal(refusal) for refusal in saved.refusals],
-        "warnings": [_problem(warning) for warning in saved.warnings],
+        "warnings": [problem_object(warning) for warning in saved.warnings],
     }
-    return to_json(document)
 
 
 def target_object(target: Target | None) -> TargetJson | None:
@@ -72,7 +82,7 @@ def problems_json(problems: Sequence[Problem]) -> str:
     document: ProblemsJson = {
         "format_version": FORMAT_VERSION,
         "valid": errors == 0,
-        "problems": [_problem(problem) for problem in problems],
+        "problems": [problem_object(problem) for problem in problems],
     }
     return to_json(document)
 
@@ -82,7 +92,8 @@ def to_json(value: object) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-def _problem(problem: Problem) -> ProblemJson:
+def problem_object(problem: Problem) -> ProblemJson:
+    """Return one thing that is wrong in a file."""
     return {
         "severity": "warning" if problem.warning else "error",
         "code": problem.code,
@@ -103,7 +114,8 @@ def _refusal(refusal: Refusal) -> RefusalJson:
     }
 
 
-def _change(change: Change) -> ChangeJson:
+def change_head(change: Change) -> ChangeHeadJson:
+    """Return a change without its requests."""
     return {
         "action": change.action,
         "address": change.address,
@@ -115,7 +127,6 @@ def _change(change: Change) -> ChangeJson:
         "before": _side(change.before),
         "after": _side(change.after),
         "fields": [_field(field) for field in change.diff],
-        "requests": [_step(step) for step in change.steps],
     }
 
 

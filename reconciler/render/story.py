@@ -5,7 +5,8 @@ Pure: returns strings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import orjson
 
@@ -16,6 +17,7 @@ from reconciler.planning.diff import Secrecy, added
 from reconciler.render.formats import (
     FORMAT_VERSION,
     FailedJson,
+    MendedJson,
     OpenJson,
     PendingJson,
     PlaceJson,
@@ -107,16 +109,37 @@ def _failure(requestid: str, failure: Failed) -> Iterator[str]:
 
 def listing_json(state: State) -> str:
     """Return what `state list --format json` prints."""
-    chains, failures = state.chains(), state.failures()
-    addresses = sorted(state.interactions.keys() | chains.keys() | failures.keys())
     document: StateJson = {
         "format_version": FORMAT_VERSION,
         "lineage": state.lineage,
         "serial": state.serial,
         "target": target_object(state.target),
-        "interactions": [_story_object(state, address, chains, failures) for address in addresses],
+        "interactions": list(_stories(state).values()),
     }
     return to_json(document)
+
+
+def mended_json(before: State, after: State, said: Sequence[str], *, dry_run: bool) -> str:
+    """Return what the `state` commands that write print with `--format json`."""
+    old, new = _stories(before), _stories(after)
+    others = sorted(address for address in old.keys() | new.keys() if old.get(address) != new.get(address))
+    nothing = partial(_story_object, after, chains={}, failures={})
+    document: MendedJson = {
+        "format_version": FORMAT_VERSION,
+        "dry_run": dry_run,
+        "lineage": after.lineage,
+        "serial": after.serial,
+        "interactions": [new.get(address) or nothing(address) for address in others],
+        "messages": list(said),
+    }
+    return to_json(document)
+
+
+def _stories(state: State) -> dict[str, StoryJson]:
+    """Return the story of each address, by address."""
+    chains, failures = state.chains(), state.failures()
+    addresses = sorted(state.interactions.keys() | chains.keys() | failures.keys())
+    return {address: _story_object(state, address, chains, failures) for address in addresses}
 
 
 def story_json(state: State, address: str, declared: Interaction | None) -> str:

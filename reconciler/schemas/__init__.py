@@ -14,10 +14,13 @@ FORMATS: Final = {
     "config": "reconciler.yaml",
     "history": "what `history --format json` prints",
     "plan": "what `plan --format json` and `show --format json` print",
+    "apply": "what `apply --format json` prints",
+    "error": "what any other command prints with `--format json` where it fails",
     "saved-plan": "what `plan --out` writes",
     "state": "the state file",
     "state-list": "what `state list --format json` prints",
     "state-show": "what `state show --format json` prints",
+    "state-mended": "what the `state` commands that write print with `--format json`",
     "validate": "what `validate --format json` prints",
 }
 """What each schema describes, by its name."""
