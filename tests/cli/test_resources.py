@@ -60,7 +60,7 @@ def test_a_sandbox_without_threads(place: Workplace) -> None:
         assert (ran.code, "no thread left for this run" in ran.err) == (1, True), ran
 
 
-@pytest.mark.parametrize("files", [5, 6, 7, 8, 9, 10, 14])
+@pytest.mark.parametrize("files", [5, 8, *(pytest.param(n, marks=pytest.mark.soak) for n in (6, 7, 9, 10, 14))])
 def test_files(place: Workplace, server: SandboxServer, files: int) -> None:
     """With too few files to open it ends with an error, and a run that may open more makes it right."""
     place.declare(NINE)

@@ -149,10 +149,9 @@ def test_every_state_command(planted: Workplace) -> None:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("value", [PHONE, MESSAGE, NAME], ids=["phone", "message", "name"])
-def test_an_api_that_echoes_the_request(planted: Workplace, server: SandboxServer, value: str, encoding: str) -> None:
+def test_an_api_that_echoes_the_request(planted: Workplace, server: SandboxServer, encoding: str) -> None:
     """A message that repeats what was sent, in whatever encoding, is shown and stored without it."""
-    said = f"bad value {ENCODINGS[encoding](value)} given"
+    said = f"bad value {' | '.join(map(ENCODINGS[encoding], (PHONE, MESSAGE, NAME)))} given"
     fault = f"message={_quoted(said)} times=always"
     empty = planted.state_path.read_bytes()
     for status in (400, 503, 403):
@@ -161,7 +160,7 @@ def test_an_api_that_echoes_the_request(planted: Workplace, server: SandboxServe
         server.faults.add(f"status={status} retry-after=999 {fault}")
         ran = planted.run("apply", "--auto-approve", "-v")
         assert f"answered {status}: bad value " in ran.out
-        assert "(sensitive)" in ran.out
+        assert ran.out.count("(sensitive)") >= 3
         check(planted, ran, planted.run("state", "list"))
     check(planted, *every_look(planted))
 
@@ -190,12 +189,10 @@ def test_an_api_that_writes_numbers_its_own_way(planted: Workplace, server: Sand
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("path", ["token", "invoke"])
-@pytest.mark.parametrize("value", [CLIENT_ID, SECRET], ids=["id", "secret"])
-def test_an_api_that_echoes_credentials(
-    planted: Workplace, server: SandboxServer, value: str, path: str, encoding: str
-) -> None:
+def test_an_api_that_echoes_credentials(planted: Workplace, server: SandboxServer, path: str, encoding: str) -> None:
     """Credentials in a message of the token endpoint or the API are taken out, in whatever encoding."""
-    server.faults.add(f"status=403 path={path} message={_quoted('unknown: ' + ENCODINGS[encoding](value))}")
+    echoes = " | ".join(map(ENCODINGS[encoding], (CLIENT_ID, SECRET)))
+    server.faults.add(f"status=403 path={path} message={_quoted(f'unknown: {echoes}')}")
     ran = planted.run("apply", "--auto-approve", "-v")
     assert (ran.code, "answered 403: unknown: " in ran.out) == (1, True)
     check(planted, ran)

@@ -29,7 +29,6 @@ from tests.command import COMMAND, Workplace, clean_environment
 from tests.state.stores.three import IDS, THREE
 
 PATIENCE = 60.0
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 ONE_BY_ONE = {"RECONCILER_PARALLELISM": "1"}
 
 # Makes its terminal the controlling one, so that Ctrl-C and a hang-up reach it as they reach a shell's command.
@@ -171,7 +170,7 @@ class Terminal:
 # -- while calls are in flight -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_waits_for_calls_in_flight(place: Workplace, server: SandboxServer, number: int) -> None:
     """One signal: the call in flight is recorded, nothing else is sent, exit 130; the next run completes."""
     place.declare(THREE)
@@ -193,7 +192,7 @@ def test_the_first_signal_waits_for_calls_in_flight(place: Workplace, server: Sa
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGTERM)],
+    [(signal.SIGINT, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)],
 )
 def test_the_second_signal_leaves_at_once(place: Workplace, server: SandboxServer, first: int, second: int) -> None:
     """Two signals: the process is gone with 130 while its call still hangs; the next run settles that call."""
@@ -284,9 +283,7 @@ def test_a_signal_while_stderr_is_full(place: Workplace, server: SandboxServer) 
 # -- while it waits ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("status", "number"), [(503, signal.SIGINT), (503, signal.SIGTERM), (429, signal.SIGINT), (429, signal.SIGHUP)]
-)
+@pytest.mark.parametrize(("status", "number"), [(503, signal.SIGTERM), (429, signal.SIGINT)])
 def test_a_signal_ends_waiting_in_back_off(place: Workplace, server: SandboxServer, status: int, number: int) -> None:
     """Asked to stop while it waits for the API to recover, it doesn't wait on."""
     place.declare(THREE)
@@ -301,8 +298,7 @@ def test_a_signal_ends_waiting_in_back_off(place: Workplace, server: SandboxServ
     settles(place, server)
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_ends_waiting_for_the_lock(place: Workplace, server: SandboxServer, number: int) -> None:
+def test_a_signal_ends_waiting_for_the_lock(place: Workplace, server: SandboxServer) -> None:
     """Asked to stop while another run holds the lock, it leaves with 130, having said whom it waits for."""
     place.declare(THREE)
     with (
@@ -310,24 +306,23 @@ def test_a_signal_ends_waiting_for_the_lock(place: Workplace, server: SandboxSer
         ended(place.spawn("apply", "--auto-approve", "--lock-timeout", "500")) as process,
     ):
         heard(process, f"Waiting up to 500 s for the lock of {getpass.getuser()}@")
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         assert "interrupted; nothing was sent" in finish(process, 130)
     assert server.calls == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_a_library_is_loaded(place: Workplace, number: int) -> None:
+def test_a_signal_while_a_library_is_loaded(place: Workplace) -> None:
     """An extension module whose own imports are interrupted may crash: the process leaves instead, with 130."""
     (place.folder / "zoneinfo.py").write_text("import sys, time\nprint('loading', file=sys.stderr)\ntime.sleep(60)")
     with ended(place.spawn("plan", env={"PYTHONPATH": str(place.folder)})) as process:
         heard(process, "loading")  # by orjson
-        process.send_signal(number)
+        process.send_signal(signal.SIGTERM)
         finish(process, 130)
 
 
 @pytest.mark.parametrize(
     ("command", "number"),
-    [("plan", signal.SIGINT), ("plan", signal.SIGTERM), ("apply", signal.SIGINT), ("apply", signal.SIGHUP)],
+    [("plan", signal.SIGTERM), ("apply", signal.SIGINT), ("apply", signal.SIGHUP)],
 )
 def test_a_signal_while_planning(place: Workplace, server: SandboxServer, command: str, number: int) -> None:
     """Asked to stop while it reads what it needs, it leaves with 130, and nothing was sent."""
@@ -373,7 +368,7 @@ def test_a_terminal_that_goes_away_at_the_prompt(place: Workplace, server: Sandb
     settles(place, server)
 
 
-@pytest.mark.parametrize("answer", [b"\x04", b"no\n", b"\n", b"YES\n", b"y\xe9s\xff\n"])
+@pytest.mark.parametrize("answer", [b"\x04", b"YES\n", b"y\xe9s\xff\n"])
 def test_what_is_not_yes_is_no(place: Workplace, server: SandboxServer, answer: bytes) -> None:
     """An end of input, another word, or bytes that are no text at all decline: exit 1, nothing was sent."""
     place.declare(THREE)
@@ -474,9 +469,7 @@ def nobody_reads() -> Iterator[int]:
     ("stream", "arguments", "code"),
     [
         ("stdout", ["plan", "--detailed-exitcode"], 2),
-        ("stdout", ["plan", "--format", "json", "--detailed-exitcode"], 2),
         ("stdout", ["apply", "--auto-approve"], 0),
-        ("stdout", ["state", "list"], 0),
         ("stdout", ["--help"], 0),
         ("stderr", ["apply", "--auto-approve"], 0),
         ("stderr", ["no-such-command"], 64),
@@ -511,8 +504,6 @@ def test_a_reader_that_is_gone_changes_nothing(
     [
         ("<&-", "apply --auto-approve", 0),
         (">&-", "plan --detailed-exitcode", 2),
-        (">&-", "apply --auto-approve", 0),
-        ("2>&-", "apply --auto-approve", 0),
         ("2>&-", "no-such-command", 64),
         ("<&- >&- 2>&-", "apply --auto-approve", 0),
     ],
@@ -529,13 +520,11 @@ def test_streams_that_were_never_there(
         assert set(server.emulator.open) == set(place.state["interactions"]) == IDS
 
 
-@pytest.mark.parametrize("arguments", ["plan", "apply --auto-approve", "state list"])
+@pytest.mark.parametrize("arguments", ["plan", "apply --auto-approve"])
 def test_a_long_output_cut_by_head(place: Workplace, server: SandboxServer, arguments: str) -> None:
     """`| head -1` of more than a pipe holds: no complaint, exit 0, and an apply is complete."""
     entries = "".join(f"  - {{externalid: id-{n:04}-{'x' * 60}, route: R}}\n" for n in range(1000))
     place.declare("interactions:\n" + entries)
-    if arguments == "state list":
-        assert place.run("apply", "--auto-approve").code == 0
     ran = shell(place, f"{shlex.join(COMMAND)} {arguments} | head -1; exit ${{PIPESTATUS[0]}}")
     assert (ran.returncode, ran.stdout.count("\n")) == (0, 1)
     assert "Traceback" not in ran.stderr
@@ -544,7 +533,7 @@ def test_a_long_output_cut_by_head(place: Workplace, server: SandboxServer, argu
         assert len(server.emulator.open) == len(place.state["interactions"]) == 1000
 
 
-@pytest.mark.parametrize("command", ["plan > /dev/full", "--help > /dev/full", "--version > /dev/full"])
+@pytest.mark.parametrize("command", ["plan > /dev/full", "--help > /dev/full"])
 def test_what_can_not_be_printed_is_no_success(place: Workplace, command: str) -> None:
     """Where the disk behind stdout is full, what was asked for is missing: exit 1, and it is said."""
     ran = shell(place, f"{shlex.join(COMMAND)} {command}")

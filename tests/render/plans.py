@@ -141,6 +141,7 @@ def forty() -> SavedPlan:
 
 
 @cache
+@cache
 def ten_thousand(*, alike: bool = False) -> SavedPlan:
     """Return a plan with ten thousand changes, each of its own sort, or of three sorts."""
     gone, was, now, new = [], [], [], []

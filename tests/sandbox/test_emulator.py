@@ -391,16 +391,16 @@ def test_keep_limits_the_record() -> None:
     assert api.record.arrived["invoke"] == 5
 
 
-def test_a_hundred_thousand_are_fast() -> None:
-    """100,000 interactions in Invocations of 150 take seconds, not minutes."""
-    api = emulator(remember_requests=50_000)
+def test_tens_of_thousands_are_fast() -> None:
+    """30,000 interactions in Invocations of 150 take seconds, not minutes."""
+    api = emulator(remember_requests=10_000)
     bodies = [
-        orjson.dumps({"requests": [dispatch(f"X{n}", f"r{n}") for n in range(start, min(start + 150, 100_000))]})
-        for start in range(0, 100_000, 150)
+        orjson.dumps({"requests": [dispatch(f"X{n}", f"r{n}") for n in range(start, min(start + 150, 30_000))]})
+        for start in range(0, 30_000, 150)
     ]
     began = time.monotonic()
     for body in bodies:
         assert post(api, body).body == b"[]"
-    assert time.monotonic() - began < 20
-    assert len(api.open) == 100_000
-    assert len(api.memory.ids) == 50_000
+    assert time.monotonic() - began < 6
+    assert len(api.open) == 30_000
+    assert len(api.memory.ids) == 10_000
