@@ -23,7 +23,7 @@ from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State
 
 DEFAULTS: Final = Configuration()
 POLICY, LIMITS, RULES = DEFAULTS.policy, DEFAULTS.limits, DEFAULTS.rules
-OPTIONS: Final = ApplyOptions(DEFAULTS.parallelism, DEFAULTS.request_bytes, POLICY.sensitive)
+OPTIONS: Final = ApplyOptions(DEFAULTS.width, DEFAULTS.request_bytes, POLICY.sensitive)
 LINEAGE: Final = "11111111-2222-4333-8444-555555555555"
 TARGET: Final = Target("https://api.test")
 NOW: Final = datetime(2026, 1, 2, 12, tzinfo=UTC)

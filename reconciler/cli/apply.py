@@ -189,7 +189,7 @@ def _send(intent: Intent, shown: SavedPlan, login: Credentials | None, run: _Run
     keys, console, stop_signal = run.workspace.settings.keys, run.console, StopSignal()
     console.sent = shown.plan.sends
     with _sender(run.workspace, login) as sender, interruptible(stop_signal, console):
-        options = ApplyOptions(keys.parallelism, keys.request_bytes, frozenset(keys.sensitive))
+        options = ApplyOptions(keys.width, keys.request_bytes, frozenset(keys.sensitive))
         clock = SystemClock()
         console.observers.add(ProgressLine(console, clock.monotonic))
         ports = Ports(run.store, sender, clock, console.observers, stop_signal, random.random)

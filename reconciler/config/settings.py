@@ -7,12 +7,24 @@ for editors are all made from `Configuration`: a key is added here and nowhere e
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetPydanticSchema,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError, core_schema
 
 from reconciler.config.urls import Region, UrlRefused, check_url
 from reconciler.declarations.rules import DeclarationRules
@@ -50,6 +62,23 @@ NonEmptyList = Annotated[list[NonEmpty], BeforeValidator(_list)]
 Url = Annotated[NonEmpty, AfterValidator(_allowed)]
 Percentage = Annotated[int, Field(ge=0, le=100), BeforeValidator(_number)]
 Limit = Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_number)]
+AUTO: Final = "auto"
+Parallelism = int | Literal["auto"]
+
+
+def _auto(value: Any, check: Callable[[Any], int]) -> Parallelism:
+    """Take the one word that stands for a number."""
+    return AUTO if value == AUTO else check(value)
+
+
+_Calls = Annotated[int, Field(ge=1, le=64)]
+# Not a plain union: its errors would name each part, and the place in it.
+Calls = Annotated[
+    Parallelism,
+    GetPydanticSchema(lambda _, of: core_schema.no_info_wrap_validator_function(_auto, of(_Calls))),
+    WithJsonSchema({"anyOf": [TypeAdapter(_Calls).json_schema(), {"const": AUTO}]}),
+    BeforeValidator(_number),
+]
 
 
 class Configuration(BaseModel):
@@ -111,8 +140,10 @@ class Configuration(BaseModel):
         description="Older unknown outcomes are held: how long the API remembers requestids is not documented.",
         examples=["90s", "30m", "24h", "7d"],
     )
-    parallelism: Annotated[int, Field(ge=1, le=64), BeforeValidator(_number)] = Field(
-        default=4, description="How many Invocations are on their way at once."
+    parallelism: Calls = Field(
+        default=AUTO,
+        description="How many Invocations are on their way at once. `auto` starts with 4, goes up to 16 where the API "
+        "answers well, and down where it throttles or slows down.",
     )
     timeout: Annotated[float, Field(gt=0, le=3600), BeforeValidator(_number)] = Field(
         default=30, description="Seconds for each call as a whole."
@@ -135,6 +166,11 @@ class Configuration(BaseModel):
         unit = _UNITS[self.resend_within[-1]]
         within = timedelta(**{unit: int(self.resend_within[:-1])})
         return PlanPolicy(frozenset(self.sensitive), self.release_attempts, self.on_unknown == "hold", within)
+
+    @property
+    def width(self) -> int | None:
+        """How many calls at a time; None if that is to be felt for."""
+        return None if self.parallelism == AUTO else self.parallelism
 
     @property
     def limits(self) -> GuardLimits:
@@ -164,7 +200,7 @@ KEYS: Final = tuple(Configuration.model_fields)
 def takes(key: str) -> str:
     """Return what a key takes, in the words of messages and docs, such as `a whole number from 1 to 64`."""
     schema = ConfigurationFile.model_json_schema()["properties"][key]
-    match schema | next((part for part in schema.get("anyOf", ()) if part["type"] != "null"), {}):
+    match schema | next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), {}):
         case {"enum": choices}:
             words = f"one of {', '.join(choices)}"
         case {"type": "integer", "minimum": low, "maximum": high}:
@@ -175,7 +211,8 @@ def takes(key: str) -> str:
             words = f"a text such as {', '.join(examples)}"
         case {"type": kind}:
             words = {"string": "a text that is not empty", "array": "a list of texts", "object": "a map of maps"}[kind]
-    return words
+    others = (part["const"] for part in schema.get("anyOf", ()) if "const" in part)
+    return ", or ".join((words, *others))
 
 
 def is_environment(name: str) -> bool:

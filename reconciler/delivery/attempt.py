@@ -13,6 +13,7 @@ from reconciler.delivery.ports import ApplyOptions, Ports
 from reconciler.delivery.redaction import Redactor
 from reconciler.delivery.retry import GiveUp, Halve, History, Retry, Settled, decide
 from reconciler.delivery.throttle import RateLimiter
+from reconciler.delivery.width import Width
 from reconciler.state.model import Outcome, Result
 
 _SPACED: Final = "calls are spaced since the API answered 429"
@@ -66,6 +67,7 @@ class Retrier:
         self._budget = options.budget
         self._ports = ports
         self._limiter = RateLimiter(ports.clock)
+        self.width = Width(options.parallelism)
         self._numbers = count(1)
 
     def send(self, attempt: Attempt) -> AttemptResult:
@@ -73,16 +75,17 @@ class Retrier:
         clock, stop_signal, tell = self._ports.clock, self._ports.stop_signal, self._ports.observer.told
         began, tries, number = clock.monotonic(), 0, next(self._numbers)
         while True:
-            in_time = self._limiter.take_turn(
-                stop_signal,
-                self._budget.seconds - (clock.monotonic() - began),
-                lambda seconds: tell(Waiting(seconds, _SPACED, "rate", number)),
-            )
-            if stop_signal.given.is_set() or not in_time:
-                return AttemptResult(attempt.unsent(), "" if in_time else _TOO_LONG)
-            self._ports.store.require_held()
-            tries += 1
-            answer = self._invoke(attempt, number, tries)
+            with self.width.call():
+                in_time = self._limiter.take_turn(
+                    stop_signal,
+                    self._budget.seconds - (clock.monotonic() - began),
+                    lambda seconds: tell(Waiting(seconds, _SPACED, "rate", number)),
+                )
+                if stop_signal.given.is_set() or not in_time:
+                    return AttemptResult(attempt.unsent(), "" if in_time else _TOO_LONG)
+                self._ports.store.require_held()
+                tries += 1
+                answer = self._invoke(attempt, number, tries)
             attempt = replace(attempt, unknown=attempt.unknown or isinstance(answer, Unknown))
             history = History(tries, clock.monotonic() - began, attempt.unknown, attempt.halved)
             decision = decide(answer, attempt.invocation, history, self._budget, self._ports.jitter())
@@ -97,10 +100,10 @@ class Retrier:
         tell(Sent(number, tries, invocation))
         began = clock.monotonic()
         answer = self._ports.sender.invoke(invocation)
-        took = clock.monotonic() - began
-        self._limit_rate(answer)
+        ended = clock.monotonic()
+        self._heed(answer, began, ended)
         reason = attempt.redactor.clean(getattr(answer, "reason", ""))
-        tell(Answered(number, tries, invocation, answer, reason, took))
+        tell(Answered(number, tries, invocation, answer, reason, ended - began))
         return answer
 
     def _end(self, attempt: Attempt, decision: Settled | Halve | GiveUp) -> AttemptResult:
@@ -115,11 +118,14 @@ class Retrier:
                     self._ports.stop_signal.give()
                 return AttemptResult(outcomes, attempt.redactor.clean(reason), stop=stop)
 
-    def _limit_rate(self, answer: Answer) -> None:
+    def _heed(self, answer: Answer, began: float, ended: float) -> None:
+        """Send less and more slowly after a 429, more after a success."""
         if isinstance(answer, NotProcessed) and answer.throttled:
-            self._limiter.slow_down(answer.retry_after)
+            self._limiter.slow_down(answer.retry_after, began)
+            self.width.throttled(began, ended)
         elif isinstance(answer, Accepted):
             self._limiter.speed_up()
+            self.width.succeeded(began, ended)
 
 
 def _cause(decision: Retry, answer: Answer) -> Cause:

@@ -24,6 +24,7 @@ from reconciler.delivery.intent import Intent
 from reconciler.delivery.outcomes import OutcomeLog, save
 from reconciler.delivery.ports import ApplyOptions, Ports
 from reconciler.delivery.report import Report
+from reconciler.delivery.width import Width
 from reconciler.delivery.workers import Workers
 from reconciler.state.model import DONE_IF_ANSWERED, Outcome, Result
 
@@ -44,7 +45,7 @@ def apply(
     Raises StateError if the state or journal can't be written; nothing more is sent from then on.
     """
     # Before the intent is saved: where there is nothing to send with, nothing is pending.
-    with Workers(min(options.parallelism, len(intent.chains))) as workers:
+    with Workers(min(Width(options.parallelism).most, len(intent.chains))) as workers:
         executor = Executor(intent, options, ports, workers)
         if intent.chains:
             save(intent.state, ports, folded=False)
@@ -137,7 +138,7 @@ class Executor:
         while True:
             if self._ports.stop_signal.given.is_set():
                 self._journal_unsent(backlog.drain())
-            while in_flight < self._workers.count and (attempt := backlog.next()):
+            while in_flight < self._width and (attempt := backlog.next()):
                 self._workers.submit(self._work, attempt)
                 in_flight += 1
             if not in_flight:
@@ -147,13 +148,17 @@ class Executor:
             backlog.put_first(self._record(results))
             in_flight -= len(results)
 
+    @property
+    def _width(self) -> int:
+        return min(self._workers.count, self._retrier.width.allowed)
+
     def _wait_for_results(self, backlog: _Backlog) -> list[AttemptResult | BaseException]:
         """Return the next result and those that came with it, having made use of the time until then."""
         try:
             results = [self._results.get(timeout=_MOMENT)]
         except queue.Empty:
             self._log.fold()
-            backlog.make_ready(self._workers.count)
+            backlog.make_ready(self._width)
             results = [self._results.get()]
         while not self._results.empty():
             results.append(self._results.get())

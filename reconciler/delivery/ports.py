@@ -32,9 +32,9 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApplyOptions:
-    """How to send: concurrent Invocations, largest body in bytes, budget of each Invocation."""
+    """How to send: calls at a time (None: what is taken well), largest body in bytes, budget of each Invocation."""
 
-    parallelism: int
+    parallelism: int | None
     request_bytes: int
     sensitive: frozenset[str]
     budget: Budget = field(default_factory=Budget)

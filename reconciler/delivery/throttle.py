@@ -55,7 +55,8 @@ class RateLimiter:
     """A shared schedule of calls: no gap between them, until the API throttles; then wider, and narrower again.
 
     The limit is across all VCC APIs of the account and its numbers are not documented [D], so it is felt for:
-    each 429 doubles the gap between any two calls of this run, each success takes a fifth off it.
+    each 429 doubles the gap between any two calls of this run, each success takes a fifth off it. Calls that were on
+    their way already when one was heeded say nothing new.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -63,6 +64,7 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._interval = 0.0
         self._next = 0.0
+        self._slowed = float("-inf")
 
     def take_turn(self, stop_signal: StopSignal, patience: float, told: Callable[[float], None] = _to_nobody) -> bool:
         """Wait for this call's turn, or for the stop signal; False if it is more than `patience` seconds away.
@@ -80,11 +82,14 @@ class RateLimiter:
             self._clock.wait(turn - now, stop_signal.given)
         return True
 
-    def slow_down(self, retry_after: float) -> None:
-        """Note a 429: nothing goes out for `retry_after` seconds, and less often from then on."""
+    def slow_down(self, retry_after: float, began: float) -> None:
+        """Note a 429 of a call: nothing goes out for `retry_after` seconds, and less often from then on."""
         with self._lock:
-            self._interval = min(LONGEST_INTERVAL, max(FIRST_INTERVAL, self._interval * 2))
-            self._next = max(self._next, self._clock.monotonic() + max(retry_after, self._interval))
+            now = self._clock.monotonic()
+            if began >= self._slowed:
+                self._interval = min(LONGEST_INTERVAL, max(FIRST_INTERVAL, self._interval * 2))
+                self._slowed = now
+            self._next = max(self._next, now + max(retry_after, self._interval))
 
     def speed_up(self) -> None:
         """Note a success."""

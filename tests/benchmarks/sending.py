@@ -12,7 +12,7 @@ import random
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -39,6 +39,10 @@ from tests.known import DEFAULTS, OPTIONS, POLICY
 _TOKEN: Final = "fixed"  # the fixed server takes any
 
 
+WIDTH: Final = 4
+"""Calls at a time, on both sides."""
+
+
 @dataclass(frozen=True)
 class Sent:
     """How long it took, and how much was sent in how many calls."""
@@ -46,7 +50,7 @@ class Sent:
     seconds: float
     calls: int
     bytes: int
-    parallelism: int = OPTIONS.parallelism
+    parallelism: int = WIDTH
 
 
 def main(side: str, folder: Path, port: int) -> Sent:
@@ -69,7 +73,9 @@ def main(side: str, folder: Path, port: int) -> Sent:
             store.read()
             clock, jitter = SystemClock(), random.Random(0).random  # noqa: S311
             ports = Ports(store, client, clock, ProgressLine(Console(), clock.monotonic), StopSignal(), jitter)
-            report = apply(intend(made, desired, state, stamp(now), Target(url)), OPTIONS, ports)
+            report = apply(
+                intend(made, desired, state, stamp(now), Target(url)), replace(OPTIONS, parallelism=WIDTH), ports
+            )
         seconds = time.perf_counter() - began
         assert len(report.state.interactions) == len(interactions)
     return Sent(seconds, len(bodies), sum(map(len, bodies)))
@@ -80,7 +86,7 @@ def _post(url: str, bodies: list[bytes]) -> float:
     headers = {"Authorization": f"Bearer {_TOKEN}", "Accept": ACCEPT, "Content-Type": "application/json"}
     with (
         httpx.Client(headers=headers, timeout=DEFAULTS.timeout) as client,
-        ThreadPoolExecutor(OPTIONS.parallelism) as pool,
+        ThreadPoolExecutor(WIDTH) as pool,
     ):
         for response in pool.map(lambda body: client.post(f"{url}/interactions/invoke", content=body), bodies):
             assert response.json() == []

@@ -133,7 +133,7 @@ WRONG: Final = [
     ("resend_within: -1h", 16, "resend_within must be"),
     ("resend_within: 1.5h", 16, "resend_within must be"),
     ("resend_within: 1w", 16, "resend_within must be"),
-    ("parallelism: 0", 14, f"parallelism {WHOLE} 1 to 64 [wrong-value]"),
+    ("parallelism: 0", 14, f"parallelism {WHOLE} 1 to 64, or auto [wrong-value]"),
     ("timeout: 0", 10, "timeout must be a number above 0, up to 3,600 [wrong-value]"),
     ("timeout: nan", 10, "timeout must be a number"),
     ("timeout: .nan", 10, "timeout must be a number"),

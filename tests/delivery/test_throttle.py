@@ -38,7 +38,7 @@ def test_each_429_doubles_the_gap() -> None:
     clock = clocked()
     limiter = RateLimiter(clock)
     for factor in (1, 2, 4):
-        limiter.slow_down(0)
+        limiter.slow_down(0, clock.monotonic())
         assert gaps(limiter, clock, 3) == [round(FIRST_INTERVAL * factor, 6)] * 3
 
 
@@ -47,7 +47,7 @@ def test_the_gap_has_a_limit() -> None:
     clock = clocked()
     limiter = RateLimiter(clock)
     for _ in range(50):
-        limiter.slow_down(0)
+        limiter.slow_down(0, clock.monotonic())
     assert gaps(limiter, clock, 2) == [LONGEST_INTERVAL, LONGEST_INTERVAL]
 
 
@@ -55,7 +55,7 @@ def test_retry_after_holds_everybody() -> None:
     """Nothing goes out for as long as the API asked, and then with a gap."""
     clock = clocked()
     limiter = RateLimiter(clock)
-    limiter.slow_down(30)
+    limiter.slow_down(30, clock.monotonic())
     assert gaps(limiter, clock, 2) == [30, FIRST_INTERVAL]
 
 
@@ -63,8 +63,8 @@ def test_a_shorter_retry_after_does_not_shorten_a_longer_one() -> None:
     """Two calls in flight may both be throttled: the longer wait counts."""
     clock = clocked()
     limiter = RateLimiter(clock)
-    limiter.slow_down(30)
-    limiter.slow_down(1)
+    limiter.slow_down(30, clock.monotonic())
+    limiter.slow_down(1, clock.monotonic())
     assert gaps(limiter, clock, 1) == [30]
 
 
@@ -72,7 +72,7 @@ def test_success_closes_the_gap() -> None:
     """Each success takes a fifth off the gap, until there is none."""
     clock = clocked()
     limiter = RateLimiter(clock)
-    limiter.slow_down(0)
+    limiter.slow_down(0, clock.monotonic())
     gaps(limiter, clock, 1)
     limiter.speed_up()
     gaps(limiter, clock, 1)
@@ -87,7 +87,7 @@ def test_patience() -> None:
     """A turn that is further away than the caller can wait is not taken, and costs nobody else a gap."""
     clock = clocked()
     limiter = RateLimiter(clock)
-    limiter.slow_down(30)
+    limiter.slow_down(30, clock.monotonic())
     assert not limiter.take_turn(StopSignal(), 29.9)
     assert clock.passed == 100
     assert gaps(limiter, clock, 1) == [30]
@@ -97,7 +97,7 @@ def test_a_pulled_brake_ends_the_wait() -> None:
     """Whoever waits for a turn is let go as soon as sending ends."""
     clock, stop_signal = clocked(), StopSignal()
     limiter = RateLimiter(clock)
-    limiter.slow_down(1000)
+    limiter.slow_down(1000, clock.monotonic())
     stop_signal.give()
     assert limiter.take_turn(stop_signal, FOREVER)
     assert clock.passed == 100
@@ -113,7 +113,7 @@ def test_turns_are_shared_among_threads() -> None:
             waits.put(round(seconds, 6))
 
     limiter = RateLimiter(Waits())
-    limiter.slow_down(0)
+    limiter.slow_down(0, 0.0)
     threads = [threading.Thread(target=limiter.take_turn, args=(StopSignal(), FOREVER)) for _ in range(5)]
     for thread in threads:
         thread.start()
