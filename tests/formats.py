@@ -29,6 +29,7 @@ from reconciler.planning.saved_plan import VERSION as PLAN_VERSION
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import (
     ApplyJson,
+    EventJson,
     FailureJson,
     HistoryJson,
     MendedJson,
@@ -46,6 +47,7 @@ DIALECT: Final = GenerateJsonSchema.schema_dialect
 _PLAIN: Final[Mapping[Any, Node]] = {
     str: {"type": "string"},
     int: {"type": "integer"},
+    float: {"type": "number"},
     bool: {"type": "boolean"},
     Any: {},
 }
@@ -219,6 +221,12 @@ def saved_plan_schema() -> Node:
     return document("Saved plan of reconciler", {**node, "properties": parts, "required": list(parts)})
 
 
+def events_schema() -> Node:
+    """Return the schema of a line of what `--events` writes."""
+    kinds = [schema_of(kind) for kind in get_args(EventJson)]
+    return document("What happens in a run of reconciler", {"description": "One line.", "oneOf": kinds})
+
+
 SCHEMAS: Final[Mapping[str, Callable[[], Node]]] = {
     "declarations": declarations_schema,
     "config": config_schema,
@@ -226,6 +234,7 @@ SCHEMAS: Final[Mapping[str, Callable[[], Node]]] = {
     "plan": lambda: document("Plan of reconciler, as JSON", schema_of(PlanJson)),
     "apply": lambda: document("Result of an apply of reconciler", schema_of(ApplyJson)),
     "error": lambda: document("Why a command of reconciler failed", schema_of(FailureJson)),
+    "events": events_schema,
     "saved-plan": saved_plan_schema,
     "state": state_schema,
     "state-list": lambda: document("State of reconciler, listed", schema_of(StateJson)),
@@ -270,6 +279,19 @@ def configuration_table() -> str:
         usual = ", ".join(f"`{part}`" for part in (default if isinstance(default, list) else [default]) if part)
         rows.append(f"| `{key}` | {takes(key)} | {usual} | {schema['description']} |")
     return "\n".join(rows) + "\n"
+
+
+def events_table() -> str:
+    """Return the table of docs/scripts.md: each kind of line with its keys, but for those that all have."""
+    lines = {}
+    for kind in get_args(EventJson):
+        node = schema_of(kind)
+        (event,) = node["properties"]["event"]["enum"]
+        keys = {name: part for name, part in node["properties"].items() if name not in {"event", "time"}}
+        for name in keys.keys() & get_type_hints(ApplyJson).keys():
+            keys[name] = {"type": "object", "description": f"As `{name}` of the result."}
+        lines[event] = {**node, "properties": keys}
+    return table("line", {"properties": lines})
 
 
 def table(head: str, schema: Node) -> str:

@@ -27,7 +27,7 @@ from reconciler.state.codec import decode, encode
 from reconciler.state.model import State
 from tests.command import Workplace
 from tests.conftest import ROOT
-from tests.formats import SCHEMAS, Node, check, configuration_table, interaction_schema, table
+from tests.formats import SCHEMAS, Node, check, configuration_table, events_table, interaction_schema, table
 from tests.golden import assert_golden, assert_table
 from tests.known import LIMITS
 from tests.render import plans
@@ -81,6 +81,7 @@ def test_the_tables_of_the_docs() -> None:
     assert_table(table("key of the history", SCHEMAS["history"]()), DOCS / "state.md")
     assert_table(table("key of the list", SCHEMAS["state-list"]()), DOCS / "state.md")
     assert_table(table("key of the result", SCHEMAS["apply"]()), DOCS / "scripts.md")
+    assert_table(events_table(), DOCS / "scripts.md")
 
 
 def test_every_code_of_an_error_is_documented() -> None:

@@ -81,10 +81,22 @@ def _run(arguments: Sequence[str], console: Console) -> ExitCode:
 
 def _listen(options: argparse.Namespace, console: Console) -> None:
     """Have those told what happens who were asked for."""
-    if getattr(options, "format", None) == "json" or getattr(options, "json_into", None):
-        from reconciler.cli.result import Result  # noqa: PLC0415  # only where asked for
+    printed = getattr(options, "format", None) == "json" or getattr(options, "json_into", None)
+    events = getattr(options, "events", None)
+    if not (printed or events):
+        return
+    from reconciler.delivery.course import Course  # noqa: PLC0415  # only where asked for, all three
 
-        console.observers.add(Result(options, console))
+    console.observers.add(course := Course())
+    if printed:
+        from reconciler.cli.result import Result  # noqa: PLC0415
+
+        console.observers.add(Result(options, console, course))
+    if events:
+        from reconciler.cli.events import EventStream  # noqa: PLC0415
+
+        console.silent = events == "-"
+        console.observers.add(EventStream(options, console, course))
 
 
 def _occupy_standard_streams() -> None:

@@ -76,7 +76,7 @@ class _Run:
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Bring about what is declared, or exactly what a saved plan says."""
-    console.silent = options.format == "json"
+    console.silent = console.silent or options.format == "json"
     _require_usable(options, console)
     listen(signal.SIGHUP)  # a terminal that goes away
     return carry_out(open_workspace(options, console), options, console, Oversight())
@@ -179,6 +179,8 @@ def _require_approval(shown: SavedPlan, run: _Run) -> None:
     made, console = outline(shown), run.console
     seen = view(run.options, console)._replace(width=console.error_width, style=console.error_style)
     above = [header(made, seen)] if console.terminal else [header(made, seen), closing_text(made, seen)]
+    if console.silent:
+        above = [plan_text(shown, seen)]
     console.raw_error("\n" + "\n\n".join(above) + "\n")
     if console.ask("Apply this? Only `yes` is taken: ") != "yes":
         raise Declined("declined; nothing was sent.")

@@ -202,6 +202,7 @@ def _fmt(commands: Any) -> None:
 def _plan(commands: Any) -> None:
     parser = _command(commands, "plan", "show what an apply would do; sends and writes nothing")
     _plan_formats(parser)
+    _events(parser)
     parser.add_argument(
         "--detailed-exitcode",
         action="store_true",
@@ -237,6 +238,10 @@ def _json_into(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json-into", metavar="FILE", help="write it as JSON into FILE, besides showing it")
 
 
+def _events(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--events", metavar="FILE", help="write what happens into FILE while it does; `-` is stdout")
+
+
 def _page(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html-into", metavar="FILE", help="write it as a page into FILE, to search and filter in")
 
@@ -261,6 +266,7 @@ def _apply(commands: Any) -> None:
     parser.add_argument("--auto-approve", action="store_true", help="do not ask; needed where there is no terminal")
     parser.add_argument("--new-state", action="store_true", help="start with an empty state where there is none")
     _json(parser)
+    _events(parser)
     _page(parser)
     _detail(parser)
     _lock_timeout(parser)

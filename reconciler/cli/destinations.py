@@ -17,9 +17,10 @@ from reconciler.errors import ReconcilerError, UsageError
 
 SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 _OUTPUT: Final = re.compile(
-    rb'\s*(\{\s*"(reconciler_plan|format_version)"|<!-- reconciler:plan |<!doctype html>\s*<!-- reconciler:page -->)'
+    rb'\s*(\{\s*"(reconciler_plan|format_version|event":\s*"version)"|'
+    rb"<!-- reconciler:plan |<!doctype html>\s*<!-- reconciler:page -->)"
 )
-_RESULT: Final = re.compile(rb'\s*\{\s*"format_version"')
+_RESULT: Final = re.compile(rb'\s*\{\s*"(format_version|event":\s*"version)"')
 _HEAD: Final = 200  # bytes, far more than an output needs to be known by
 
 
@@ -43,8 +44,11 @@ def check_outputs(options: argparse.Namespace, kept: Mapping[Path, str], console
 
 def _outputs(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
     folder = Path(options.directory or ".")
-    for option in ("--out", "--json-into", "--markdown-into", "--html-into"):
-        if name := getattr(options, option.strip("-").replace("-", "_"), None):
+    for option in ("--out", "--json-into", "--markdown-into", "--html-into", "--events"):
+        if (name := getattr(options, option.strip("-").replace("-", "_"), None)) and (option, name) != (
+            "--events",
+            "-",
+        ):
             yield option, folder / name
     if summary := os.environ.get(SUMMARY):
         yield SUMMARY, Path(summary)

@@ -14,6 +14,7 @@ from reconciler.cli.review import review
 from reconciler.cli.timings import Timings
 from reconciler.cli.workspace import kept, open_workspace
 from reconciler.commandline import operands
+from reconciler.delivery.events import Planned
 from reconciler.errors import ExitCode
 from reconciler.planning import saved_plan
 from reconciler.planning.saved_plan import SavedPlan
@@ -30,7 +31,8 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     timings.ended("read the state")
     reviewed = review(workspace, state, options, console, standing=no_state, ended=timings.ended)
     saved = reviewed.shown
-    console.out(render(saved, options, console, reviewed.values))
+    console.observers.told(Planned(saved))
+    console.say(render(saved, options, console, reviewed.values))
     console.commands(refusal_annotations(saved.refusals))
     write_copies(saved, options, console)
     summarise_plan(saved, options, console)

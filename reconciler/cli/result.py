@@ -16,15 +16,14 @@ from reconciler.render.result import apply_json, failure_json
 class Result:
     """Prints what became of an apply, and of any other command why it failed: what else these print, they print."""
 
-    def __init__(self, options: argparse.Namespace, console: Console) -> None:
+    def __init__(self, options: argparse.Namespace, console: Console, course: Course) -> None:
         self._options = options
         self._console = console
-        self._course = Course()
+        self._course = course
         self._checked = False
 
     def told(self, event: Event) -> None:
         """See ports.Observer."""
-        self._course.told(event)
         if isinstance(event, OutputsChecked):
             self._checked = True
         elif isinstance(event, Finished) and (text := self._text(event.exit_code)):

@@ -1,6 +1,7 @@
 """What an answer of the API proves about the requests of an Invocation (docs/reliability.md has the table).
 
 Pure. The API answers 200 with the requestids that failed [S]; an answer that can't be trusted proves nothing.
+`status` is that of HTTP, where the API answered at all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class Accepted:
     """A valid 200: `failed` failed, the rest succeeded."""
 
     failed: frozenset[str]
+    status: int | None = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Unknown:
     reason: str
     retry_after: float = 0.0
     stop: bool = False
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class NotProcessed:
     reason: str
     retry_after: float = 0.0
     throttled: bool = False
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Refused:
     """
 
     reason: str
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Rejected:
     """The API refuses to work with us (401, 403): nothing was processed, and sending more is pointless."""
 
     reason: str
+    status: int | None = None
 
 
 _TO_CHECK: Final = {

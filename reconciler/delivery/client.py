@@ -78,4 +78,4 @@ class Client:
         answer = read_answer(
             response.status, response.retry_after, response.body, invocation.requestids, datetime.now(UTC)
         )
-        return answer, response.status
+        return replace(answer, status=response.status), response.status

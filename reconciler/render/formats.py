@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from typing import Final, Literal, TypedDict
 
 from reconciler.delivery.course import ChangeOutcome, RequestOutcome
+from reconciler.delivery.events import Cause
 from reconciler.interaction import Json
 from reconciler.planning.guards import RefusalCode
 from reconciler.planning.plan import Action
-from reconciler.state.model import ApiAction, Kind, Standing
+from reconciler.state.model import ApiAction, Kind, Result, Standing
 
 FORMAT_VERSION: Final = 1
 Version = Literal[1]
 Counted = Action | Literal["unchanged", "declared", "left_out"]
 Tallied = Literal["dispatched", "released", "failed", "unknown", "unsent", "held"]
+Proves = Literal["accepted", "unknown", "not-processed", "refused", "rejected"]
 Severity = Literal["error", "warning"]
 
 
@@ -383,3 +385,150 @@ class StateJson(TypedDict):
     """null before the first apply."""
     interactions: list[StoryJson]
     """Sorted by address."""
+
+
+class EventHeadJson(TypedDict):
+    """What every line of `--events` has."""
+
+    time: str
+    """UTC, ISO 8601."""
+
+
+class VersionEvent(EventHeadJson):
+    """The first line. A reader must refuse a `major` that it doesn't know; new lines and keys raise `minor`."""
+
+    event: Literal["version"]
+    format: Literal["reconciler-events"]
+    major: Literal[1]
+    minor: int
+    reconciler: str
+    """The version of the program."""
+    command: str
+
+
+class PlannedEvent(EventHeadJson):
+    """What would be done, and what stands against it."""
+
+    event: Literal["planned"]
+    plan: PlanHeadJson
+    requests: int
+    """How many requests that may take, at most."""
+
+
+class SentRequestJson(TypedDict):
+    """A request that goes out."""
+
+    requestid: str
+    address: str
+    kind: Kind
+    resend: bool
+    """It may have been processed already."""
+
+
+class SentEvent(EventHeadJson):
+    """An Invocation goes out, for the first time or again."""
+
+    event: Literal["sent"]
+    invocation: int
+    """Its number in this run."""
+    attempt: int
+    """From 1."""
+    provider: str | None
+    requests: list[SentRequestJson]
+
+
+class AnsweredEvent(EventHeadJson):
+    """What came of that."""
+
+    event: Literal["answered"]
+    invocation: int
+    attempt: int
+    answer: Proves
+    """What it proves: docs/reliability.md has the table."""
+    status: int | None
+    """Of HTTP; null where no answer came."""
+    failed: int
+    """How many of its requests the API named as failed."""
+    reason: str | None
+    """The API's word, where it did not accept."""
+    seconds: float
+
+
+class WaitingEvent(EventHeadJson):
+    """Something waits, and why."""
+
+    event: Literal["waiting"]
+    invocation: int | None
+    """null where it is about no single one."""
+    cause: Cause
+    """After a failure, as `Retry-After` asks, as calls are spaced after a 429, or before a release is tried again."""
+    reason: str
+    seconds: float
+    until: str
+
+
+class SettledRequestJson(TypedDict):
+    """A request whose outcome is in the journal."""
+
+    requestid: str
+    address: str
+    kind: Kind
+    result: Result
+    """`unsent`: the API has certainly not processed it in this run."""
+    reason: str | None
+
+
+class SettledEvent(EventHeadJson):
+    """Outcomes are known and journalled."""
+
+    event: Literal["settled"]
+    requests: list[SettledRequestJson]
+    done: int
+    """How many requests are done by now."""
+    failed: int
+    """How many of them failed."""
+    expected: int
+    """How many will be done, at most."""
+
+
+class FoldedEvent(EventHeadJson):
+    """The state says what became of it."""
+
+    event: Literal["folded"]
+    state: StateAfterJson
+
+
+class HeartbeatEvent(EventHeadJson):
+    """Nothing has happened for ten seconds, and the run goes on; from the plan on."""
+
+    event: Literal["heartbeat"]
+
+
+class ErrorEvent(EventHeadJson):
+    """The run ends early."""
+
+    event: Literal["error"]
+    error: ErrorJson
+
+
+class FinishedEvent(EventHeadJson):
+    """The last line; without it, the run was cut."""
+
+    event: Literal["finished"]
+    exit_code: int
+    counts: dict[Tallied, int]
+    """How many requests ended how."""
+
+
+EventJson = (
+    VersionEvent
+    | PlannedEvent
+    | SentEvent
+    | AnsweredEvent
+    | WaitingEvent
+    | SettledEvent
+    | FoldedEvent
+    | HeartbeatEvent
+    | ErrorEvent
+    | FinishedEvent
+)

@@ -5,12 +5,12 @@ Pure. As in a plan, digests and sensitive values stay out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from reconciler.commandline import CommandLine, adoption, resolutions
 from reconciler.delivery.batch import Request
-from reconciler.delivery.course import Course
+from reconciler.delivery.course import Course, RequestOutcome
 from reconciler.delivery.events import Erred
 from reconciler.errors import ExitCode
 from reconciler.planning.plan import Change
@@ -25,7 +25,7 @@ from reconciler.render.formats import (
     Tallied,
 )
 from reconciler.render.machine import change_head, plan_head, problem_object, to_json
-from reconciler.state.model import Kind, State
+from reconciler.state.model import DONE_IF_ANSWERED, Kind, State
 
 _SUCCESSES: Final[dict[Kind, Tallied]] = {
     Kind.DISPATCH: "dispatched",
@@ -43,9 +43,9 @@ def apply_json(course: Course, exit_code: ExitCode, command: CommandLine) -> str
         "exit_code": exit_code,
         "error": error_object(course.error) if course.error else None,
         "plan": plan_head(shown) if shown else None,
-        "counts": tally(changes),
+        "counts": tally(course),
         "problems": list(report.problems) if report else [],
-        "state": _after(course.state) if course.state else None,
+        "state": state_after(course.state) if course.state else None,
         "changes": changes,
     }
     return to_json(document)
@@ -105,30 +105,31 @@ def _ways_on(change: Change, course: Course) -> Iterator[tuple[str, ...]]:
         yield adoption(change.address)
 
 
-def tally(changes: Iterable[AppliedJson]) -> dict[Tallied, int]:
+def tally(course: Course) -> dict[Tallied, int]:
     """Return how many requests ended how, as the report counts them, and how many changes are held."""
     counts: dict[Tallied, int] = dict.fromkeys(("dispatched", "released", "failed", "unknown", "unsent", "held"), 0)
-    for change in changes:
-        counts["held"] += change["outcome"] == "held"
-        for request in change["requests"]:
-            if tallied := _tallied(request):
+    for change in course.shown.plan.changes if course.shown else ():
+        counts["held"] += course.outcome(change) == "held"
+        for request in course.requests(change.address):
+            if tallied := _tallied(course.became(request)[0], request.kind):
                 counts[tallied] += 1
     return counts
 
 
-def _tallied(request: RequestJson) -> Tallied | None:
-    match request["outcome"]:
+def _tallied(outcome: RequestOutcome, kind: Kind) -> Tallied | None:
+    match outcome:
         case "succeeded":
-            return _SUCCESSES.get(request["kind"])
-        case "failed" if request["kind"] in {Kind.DISPATCH, Kind.RELEASE}:
-            return "failed"
-        case "unknown" | "unsent" as outcome:
+            return _SUCCESSES.get(kind)
+        case "failed":
+            return None if kind in DONE_IF_ANSWERED else "failed"
+        case "unknown" | "unsent":
             return outcome
         case _:
             return None
 
 
-def _after(state: State) -> StateAfterJson:
+def state_after(state: State) -> StateAfterJson:
+    """Return what a saved state holds."""
     return {
         "serial": state.serial,
         "open": len(state.interactions),

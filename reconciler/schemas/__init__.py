@@ -16,6 +16,7 @@ FORMATS: Final = {
     "plan": "what `plan --format json` and `show --format json` print",
     "apply": "what `apply --format json` prints",
     "error": "what any other command prints with `--format json` where it fails",
+    "events": "a line of what `--events` writes",
     "saved-plan": "what `plan --out` writes",
     "state": "the state file",
     "state-list": "what `state list --format json` prints",
