@@ -11,7 +11,7 @@ SERVERS := .venv/servers
 PYTEST := $(BIN)/python -m pytest
 SERVE = @$(BIN)/python -m tests.servers $@
 
-.PHONY: help demo test soak bench lint format cassettes golden wheel clean seaweedfs moto azurite
+.PHONY: help demo test soak bench lint format cassettes golden pictures wheel clean seaweedfs moto azurite
 
 help:
 	@echo "make demo       plan, apply, edit, fail and retry, against the sandbox"
@@ -22,6 +22,7 @@ help:
 	@echo "make format     let ruff mend and format"
 	@echo "make cassettes  record cassettes/ anew, from the sandbox"
 	@echo "make golden     write the expected outputs anew; look at the difference before you commit it"
+	@echo "make pictures   draw the screens in docs/screens/ anew"
 	@echo "make seaweedfs  start an S3 on this machine, to try a shared state with"
 	@echo "make moto       start another one"
 	@echo "make azurite    start an Azure likewise"
@@ -96,6 +97,10 @@ cassettes: $(READY)
 
 golden: $(READY) $(EDITOR) $(BROWSER) $(SERVERS)
 	UPDATE_GOLDEN=1 $(PYTEST) -q
+
+pictures: $(READY) $(BROWSER)
+	rm -f docs/screens/*
+	UPDATE_GOLDEN=1 $(PYTEST) -q tests/render/test_screens.py
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .

@@ -160,16 +160,17 @@ def test_one_huge_release_hides_no_other() -> None:
     assert NOT_ALL in markdown
 
 
-@pytest.mark.parametrize("number", [1_000, 5_000])
+@pytest.mark.parametrize("number", [6, 250, 1_000, 5_000])
 def test_alike_changes_are_one_item(number: int) -> None:
-    """Thousands alike are said once, each named where there is room, else the first and the last."""
+    """Thousands alike are said once, from the first to the last; all are named below where there is room, folded."""
     was = [plans.interaction(f"T{n:04}") for n in range(number)]
     now = [plans.interaction(f"T{n:04}", route="CrmNight") for n in range(number)]
     markdown = plan_markdown(plans.saved(now, was), None)
     assert (
         f"- {number} × `T0000` … `T{number - 1:04}` · `interactions/crm.yaml`\n  ```diff\n  - route CrmCall" in markdown
     )
-    assert (NOT_ALL in markdown, size(markdown) < 2_000) == (True, True)
+    folded = f"  <details><summary>All {number}</summary>\n\n  `T0000`, `T0001`, "
+    assert (NOT_ALL in markdown, folded in markdown) == ((True, False) if number > 250 else (False, True))
 
 
 def test_no_digest_and_no_sensitive_value_is_shown() -> None:

@@ -63,13 +63,14 @@ class Articles(NamedTuple):
         """Return a group; one change is found as the article, several each in its list."""
         first, several = group.changes[0], len(group.changes) > 1
         fate = self.fate(first)
-        made = element("article", *self._head(group, fate), data_action=group.shape.action, data_outcome=fate.outcome)
+        made = element("article", element("div", *self._head(group, fate)))
+        made.attrib.update({"data-action": group.shape.action, "data-outcome": fate.outcome})
         if group.shape.fields:
             made.append(_fields(group.shape.fields, new=group.shape.new))
         if several:
             made.append(self._list(group.changes))
         else:
-            made.extend(self._own(first))
+            made.append(element("div", *self._own(first)))
             self.found.mark(made, first)
         return made
 

@@ -49,13 +49,16 @@ def _item(group: Group, links: SourceLinks | None, command: CommandLine) -> Item
     shape, changes = group.shape, group.changes
     number = f"{len(changes)} × " if len(changes) > 1 else ""
     short = number + " … ".join(code(brief(change.address)) for change in (changes[0], *changes[1:][-1:]))
-    every = number + ", ".join(code(change.address) for change in changes) if named(group) else short
+    every, few = ", ".join(code(change.address) for change in changes), len(changes) <= _FEW
     facts = [_where(group, links), *(prose(note) for note in (shape.attempt, *shape.notes) if note)]
     facts += [f"renamed {code(changes[0].renamed)}" if len(changes) == 1 else "renamed"] if shape.renamed else []
-    full = " · ".join([every, *filter(None, facts)])
+    full = " · ".join([number + every if few and named(group) else short, *filter(None, facts)])
     if shape.action is Action.DISPATCH and shape.new and shape.fields and not shape.steps:
-        return Item(f"{full}\\\n  {', '.join(map(_value, shape.fields))}", short)
-    return Item(full + "".join(_details(group, command)), short)
+        full += f"\\\n  {', '.join(map(_value, shape.fields))}"
+    else:
+        full += "".join(_details(group, command))
+    folded = f"\n  <details><summary>All {len(changes)}</summary>\n\n  {every}\n\n  </details>"
+    return Item(full if few or not named(group) else full + folded, short)
 
 
 def _where(group: Group, links: SourceLinks | None) -> str:
