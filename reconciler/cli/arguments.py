@@ -129,7 +129,7 @@ def _add_global_options(parser: argparse.ArgumentParser, default: str | None = a
         "--env", type=readable, metavar="NAME", help="use environments.NAME of the configuration and its own state"
     )
     group.add_argument("--interactions", metavar="PATH", help="the declarations: a folder or a file")
-    group.add_argument("--state", metavar="FILE", help="the state file")
+    group.add_argument("--state", metavar="PLACE", help="the state: a file, git:BRANCH or an object's URL")
     flag: dict[str, Any] = {"action": "store_true"}
     group.add_argument("--sandbox", **flag, help="work against a sandbox on this machine, with a state of its own")
     group.add_argument("--no-color", **flag, help="no colour, as with NO_COLOR set")
@@ -358,9 +358,23 @@ def _state(commands: Any) -> None:
     adopt.add_argument("--all-declared", action="store_true", help="all that is declared")
     _selection(adopt)
     lineage = _command(below, "new-lineage", "make this state one of its own, after an old one was put back")
+    _command(below, "pull", "print the state, wherever it is kept, with what a journal adds")
+    migration = _command(
+        below,
+        "migrate",
+        "bring the state to another place",
+        """
+        Places are written as in the configuration: a file, git:BRANCH or an object's URL. Lineage and serial stay, a
+        journal is taken along, and the old place says from then on where the state went.
+        """,
+    )
+    migration.add_argument("source", metavar="FROM", help="where it is")
+    migration.add_argument("destination", metavar="TO", help="where it is to be")
+    unlock = _command(below, "unlock", "take the lock of a shared state from a run that is dead, or is to stop")
+    unlock.add_argument("lock", metavar="LOCK", help="the lock's id, as whoever was refused is told")
     for command in (remove, move, resolve, adopt):
         command.add_argument("--dry-run", action="store_true", help="say what it would do; write nothing")
-    for command in (remove, move, resolve, adopt, lineage):
+    for command in (remove, move, resolve, adopt, lineage, migration):
         _lock_timeout(command)
     for command in (listing, story, remove, move, resolve, adopt, lineage):
         _json(command)

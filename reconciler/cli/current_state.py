@@ -34,7 +34,7 @@ def state_to_plan(
 def _start_sandbox_state(workspace: Workspace) -> State:
     """Create the sandbox's state and return it: a plan that is saved must find the same state again."""
     state = new_state(workspace.target)
-    workspace.state_path.parent.mkdir(exist_ok=True)
+    workspace.sandbox_file("state.json").parent.mkdir(exist_ok=True)
     with workspace.store.hold("plan") as store:
         store.create(state)
     return state
@@ -42,6 +42,8 @@ def _start_sandbox_state(workspace: Workspace) -> State:
 
 def prepare_folder(workspace: Workspace, options: argparse.Namespace) -> None:
     """Make the folder of a state that may be made; a missing one is otherwise as wrong as a missing state."""
+    if workspace.state_path is None:
+        return
     folder = workspace.state_path.parent
     if options.new_state or workspace.sandbox:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +63,9 @@ def state_to_apply(
         if not (options.new_state or workspace.sandbox):
             console.warn(str(missing), console.hint(missing))
             return StoredState(state, left_over=False), (_no_state(workspace, "--new-state"),)
+        workspace.store.try_out()
         store.create(state)
-        console.note(f"{workspace.shown(workspace.state_path)}: a new, empty state")
+        console.note(f"{workspace.place}: a new, empty state")
         return StoredState(state, left_over=False), ()
     check_target(found.state, workspace)
     return found, ()
@@ -70,7 +73,7 @@ def state_to_apply(
 
 def _no_state(workspace: Workspace, override: str) -> Refusal:
     """Return the guard against going on without a state."""
-    return Refusal("no-state", f"{workspace.shown(workspace.state_path)}: there is no state", override)
+    return Refusal("no-state", f"{workspace.place}: there is no state", override)
 
 
 def new_state(target: Target | None = None) -> State:
@@ -83,7 +86,8 @@ def check_target(state: State, workspace: Workspace) -> None:
     target = workspace.target
     if state.target is None or state.target == target or not state.met:
         return
-    wrong = f"{workspace.state_path}: this state belongs to {named(state.target)}, not to {named(target)}"
+    place = workspace.state_path or workspace.place
+    wrong = f"{place}: this state belongs to {named(state.target)}, not to {named(target)}"
     hint = "Use the state of this target (--env NAME gives each environment its own), or correct region or account."
     if state.interactions or state.failed:
         raise TargetMismatch(wrong, hint=hint)

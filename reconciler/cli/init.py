@@ -22,6 +22,7 @@ from reconciler.errors import ConfigError, ExitCode, StateMissing
 from reconciler.escape import visible
 from reconciler.render.words import count
 from reconciler.schemas import schema_text
+from reconciler.state.stores.places import is_shared
 
 _SCHEMA: Final = "# yaml-language-server: $schema={path}\n"
 
@@ -54,11 +55,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     workspace = open_workspace(options, console)
     schemas = workspace.settings.folder / FOLDER / "schemas"
     made += [_state(workspace), _example(workspace, schemas), _schemas(schemas)]
-    state = _pattern(workspace.state_path.name)
-    ignored = [f"{FOLDER}/*", f"!{FOLDER}/schemas/", *(f"{state}.{end}" for end in ("lock", "backup", "new"))]
-    made += [_lines(folder / ".gitignore", ignored, "what is not to be committed")]
-    unchanged = [f"{state} -text", f"{state}.journal -text"]
-    made += [_lines(folder / ".gitattributes", unchanged, "what git is to keep byte for byte")]
+    made += _for_git(folder, workspace.state_path)
     for line in filter(None, made):
         console.out(f"Made {visible(line)}\n")
     if not any(made):
@@ -88,19 +85,20 @@ def _config(folder: Path, options: argparse.Namespace) -> str:
     path = folder / (options.config or FILE_NAME)
     first, *others = REGIONS
     region = f"region: {options.region}" if options.region else f"# region: {first}        # or {', '.join(others)}"
+    own = [region, *([f"state: {options.state}"] if options.state and is_shared(options.state) else [])]
     if name and not is_environment(name):
         return ""  # which is told where the settings are read
     if path.exists():
-        return _environment(path, name, region) if name else ""
+        return _environment(path, name, own) if name else ""
     if options.config:
         return ""  # as above
-    own = "\n".join(["environments:", *block(name, [region])]) if name else region
-    return _new(path, _SCHEMA.format(path=f"{FOLDER}/schemas/config.json") + _CONFIG.format(settings=own))
+    settings = "\n".join(["environments:", *block(name, own)] if name else own)
+    return _new(path, _SCHEMA.format(path=f"{FOLDER}/schemas/config.json") + _CONFIG.format(settings=settings))
 
 
-def _environment(path: Path, name: str, region: str) -> str:
+def _environment(path: Path, name: str, own: Sequence[str]) -> str:
     before = path.read_bytes()
-    after = with_environment(before, name, [region])
+    after = with_environment(before, name, own)
     if after is None:
         wrong = f"{path}: the environment {name} can't be added to it"
         raise ConfigError(wrong, hint=f"Add it by hand, below environments: {name}: {{}}")
@@ -121,15 +119,31 @@ def _new(path: Path, text: str) -> str:
 
 def _state(workspace: Workspace) -> str:
     """Write an empty state where there is none; one that can't be read is told of."""
+    path, store = workspace.state_path, workspace.store
     with suppress(StateMissing):
-        workspace.store.read()
+        store.read()
         return ""
-    path = workspace.state_path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with workspace.store.hold("init") as store:
-        store.create(new_state())
-    kept = "the sandbox's alone" if workspace.sandbox else "keep it from now on, in git or where your pipeline keeps it"
-    return f"{workspace.shown(path)}: an empty state; {kept}"
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    store.try_out()
+    with store.hold("init") as writer:
+        writer.create(new_state())
+    kept = "keep it from now on, in git or where your pipeline keeps it" if path else "all who run this share it"
+    kept = "the sandbox's alone" if workspace.sandbox else kept
+    return f"{workspace.place}: an empty state; {kept}"
+
+
+def _for_git(folder: Path, state_path: Path | None) -> list[str]:
+    """Tell git what is not its, and what it is not to change."""
+    ignored, unchanged = [f"{FOLDER}/*", f"!{FOLDER}/schemas/"], []
+    if state_path:
+        state = _pattern(state_path.name)
+        ignored += [f"{state}.{end}" for end in ("lock", "backup", "new")]
+        unchanged += [f"{state} -text", f"{state}.journal -text"]
+    return [
+        _lines(folder / ".gitignore", ignored, "what is not to be committed"),
+        _lines(folder / ".gitattributes", unchanged, "what git is to keep byte for byte"),
+    ]
 
 
 def _example(workspace: Workspace, schemas: Path) -> str:

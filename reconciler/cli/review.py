@@ -67,7 +67,7 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     plan = _chosen(plan, declarations, state, options, stored)
     approved = _approvals(options, stored.approvals if stored else Approvals())
     refused = (*standing, *no_path, *refusals(plan, keys.limits, approved, "." if no_path else _root(workspace)))
-    place = _named_within(workspace, workspace.state_path)
+    place = _named_within(workspace, workspace.state_path) if workspace.state_path else workspace.place
     shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment, place)
     ended("compare")
     reveal = options.show_sensitive and console.terminal

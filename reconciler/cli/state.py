@@ -12,6 +12,7 @@ from reconciler.cli.console import Console
 from reconciler.cli.current_state import check_target, new_state
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.output import present
+from reconciler.cli.relocation import migrate, pull, unlock
 from reconciler.cli.workspace import Workspace, kept, open_workspace, read_declarations
 from reconciler.commandline import operands
 from reconciler.errors import DeclarationError, ExitCode, ReconcilerError
@@ -30,6 +31,8 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     check_outputs(options, kept(workspace, options), console)
     if options.subcommand in _LOOKS:
         _LOOKS[options.subcommand](workspace, options, console)
+    elif options.subcommand in _MOVES:
+        _MOVES[options.subcommand](workspace, options, console)
     elif options.subcommand == "new-lineage":
         _new_lineage(workspace, options, console)
     else:
@@ -66,6 +69,11 @@ def _standing(state: State, options: argparse.Namespace) -> set[str]:
     return pending | {
         failure.address for failure in state.failed.values() if options.failed or (options.unknown and failure.resent)
     }
+
+
+def _pull(workspace: Workspace, _options: argparse.Namespace, console: Console) -> None:
+    found = workspace.store.read().state
+    pull(_concealed(found, _spoken(found, workspace, console), workspace), console)
 
 
 def _show(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
@@ -176,7 +184,12 @@ def _save(found: State, mended: Mended, store: Writer, workspace: Workspace, con
     store.save(_concealed(mended.state, declared, workspace))
 
 
-_LOOKS: Final[dict[str, Callable[[Workspace, argparse.Namespace, Console], None]]] = {"list": _list, "show": _show}
+_LOOKS: Final[dict[str, Callable[[Workspace, argparse.Namespace, Console], None]]] = {
+    "list": _list,
+    "show": _show,
+    "pull": _pull,
+}
+_MOVES: Final = {"migrate": migrate, "unlock": unlock}
 _MENDS: Final[dict[str, Callable[[State, argparse.Namespace, Workspace, Console], Mended]]] = {
     "rm": lambda state, options, *_: forget(state, options.addresses),
     "mv": lambda state, options, *_: rename(state, options.source, options.destination),

@@ -13,7 +13,7 @@ from typing import Final
 from reconciler.cli.choice import files
 from reconciler.cli.console import Console
 from reconciler.cli.gauge import ReadingProgress
-from reconciler.config.layers import FILE_NAME, Settings, configure
+from reconciler.config.layers import FILE_NAME, Settings, configure, state_file
 from reconciler.config.settings import KEYS
 from reconciler.config.urls import REGIONS
 from reconciler.declarations import loader
@@ -21,7 +21,8 @@ from reconciler.declarations.loader import Declarations
 from reconciler.errors import ConfigError
 from reconciler.state.model import Target
 from reconciler.state.stores import local
-from reconciler.state.stores.local import LocalStore
+from reconciler.state.stores.interface import Store
+from reconciler.state.stores.places import is_shared, open_store
 
 SANDBOX_URL: Final = "http://sandbox.invalid"
 FOLDER: Final = ".reconciler"
@@ -49,16 +50,29 @@ class Workspace:
         return Target(self.settings.base_url, self.settings.keys.account)
 
     @property
-    def state_path(self) -> Path:
-        """The state file, with links followed: it is replaced, and the link must stay."""
+    def state_path(self) -> Path | None:
+        """The state file, with links followed: it is replaced, and the link must stay. None where several share it."""
         if self.sandbox:
             return self.sandbox_file("state.json")
-        return Path(os.path.realpath(self.settings.state))  # unlike Path.resolve, also of a link to itself
+        state = self.settings.state
+        return Path(os.path.realpath(state)) if isinstance(state, Path) else None  # unlike Path.resolve, of any link
 
     @property
-    def store(self) -> LocalStore:
-        """Where the state is kept."""
-        return LocalStore(self.state_path, self.warn)
+    def place(self) -> str:
+        """Where the state is kept, as a person would say it."""
+        return self.shown(self.state_path) if self.state_path else str(self.settings.state).partition("?")[0]
+
+    @property
+    def store(self) -> Store:
+        """What keeps the state."""
+        return self._opened(self.state_path or str(self.settings.state))
+
+    def store_at(self, place: str) -> Store:
+        """Return what keeps the state at another place, named on the command line."""
+        return self._opened(place if is_shared(place) else Path(os.path.realpath(Path(place).expanduser())))
+
+    def _opened(self, place: Path | str) -> Store:
+        return open_store(place, self.settings.folder, state_file(self.settings.environment), self.warn)
 
     def sandbox_file(self, end: str) -> Path:
         """Return where the sandbox keeps something; that of each environment is one of its own."""
@@ -93,8 +107,11 @@ def kept(workspace: Workspace, options: argparse.Namespace) -> dict[Path, str]:
     """Return what a run reads or remembers, each with what it is called; no output may go there."""
     configuration = Path(options.directory or ".") / (options.config or FILE_NAME)
     settings = workspace.settings
-    read = {configuration: "the configuration", settings.interactions: "the declarations", settings.state: "the state"}
-    return read | dict.fromkeys(files(options), "what is selected") | local.files(workspace.state_path)
+    read = {configuration: "the configuration", settings.interactions: "the declarations"}
+    if isinstance(settings.state, Path):
+        read[settings.state] = "the state"
+    state = local.files(workspace.state_path) if workspace.state_path else {}
+    return read | dict.fromkeys(files(options), "what is selected") | state
 
 
 def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = False) -> Declarations:

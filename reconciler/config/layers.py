@@ -23,6 +23,7 @@ from reconciler.endless import read_bytes
 from reconciler.errors import ConfigError, Problem
 from reconciler.escape import readable
 from reconciler.loopback import is_loopback
+from reconciler.state.stores.places import is_shared
 from reconciler.yamlfile.document import Document
 from reconciler.yamlfile.document import Path as At
 from reconciler.yamlfile.reader import parse
@@ -33,7 +34,7 @@ PREFIX: Final = "RECONCILER_"
 _SECRETS: Final = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN")
 _OTHER_VARIABLES: Final = (
     *(name + form for name in _SECRETS for form in ("", "_FILE")),
-    *("ENV", "JOB_URL", "COMMIT", "LIVE", "SANDBOX_FAULTS"),
+    *("ENV", "JOB_URL", "COMMIT", "LIVE", "SANDBOX_FAULTS", "GIT_TOKEN", "GIT_USER"),
 )
 _SHOWN: Final = 40
 
@@ -42,13 +43,14 @@ _SHOWN: Final = 40
 class Settings:
     """What a run goes by: the value of every key, and what follows from where it was set.
 
-    `folder` is what names and places are shown relative to.
+    `folder` is what names and places are shown relative to. The state is in a file, or, as text, in a place that
+    several runners share.
     """
 
     keys: Configuration
     folder: Path
     interactions: Path
-    state: Path
+    state: Path | str
     environment: str | None
     base_url: str | None
     token_url: str | None
@@ -106,9 +108,17 @@ def _settings(layers: Sequence[_Layer], name: str | None, warnings: tuple[str, .
     set_by = {key: layer for layer in layers for key in layer.values.model_fields_set}
     keys = Configuration.model_construct(**{key: getattr(set_by[key].values, key) for key in KEYS if key in set_by})
     base_url, token_url = _urls(keys, layers, set_by)
-    paths = {key: set_by[key].folder / _path(key, getattr(keys, key)) for key in ("interactions", "state")}
+    interactions = set_by["interactions"].folder / _path("interactions", keys.interactions)
+    state = keys.state if is_shared(keys.state) else set_by["state"].folder / _path("state", keys.state)
     return Settings(
-        keys, layers[0].folder, **paths, environment=name, base_url=base_url, token_url=token_url, warnings=warnings
+        keys,
+        layers[0].folder,
+        interactions,
+        state,
+        environment=name,
+        base_url=base_url,
+        token_url=token_url,
+        warnings=warnings,
     )
 
 
@@ -122,11 +132,16 @@ def _path(key: str, text: str) -> Path:
         raise ConfigError(wrong, hint="Write the folder out, or ./~ for one of that name.") from None
 
 
+def state_file(name: str | None) -> str:
+    """Return what a state's file is called, unless it is said otherwise: each environment has its own."""
+    usual = Configuration().state
+    return usual.replace(".", f".{name}.", 1) if name else usual
+
+
 def _defaults(name: str | None) -> Configuration:
     """Return what is relative to the file, and what has the environment's name, unless it is set."""
     usual = Configuration()
-    state = usual.state.replace(".", f".{name}.", 1) if name else usual.state
-    return Configuration(interactions=usual.interactions, state=state)
+    return Configuration(interactions=usual.interactions, state=state_file(name))
 
 
 def _urls(keys: Configuration, layers: Sequence[_Layer], set_by: Mapping[str, _Layer]) -> tuple[str | None, str | None]:

@@ -108,8 +108,9 @@ class Configuration(BaseModel):
     )
     state: NonEmpty = Field(
         default="reconciler.state.json",
-        description="The state file, relative to reconciler.yaml; with `--env NAME` the default is "
-        "`reconciler.NAME.state.json`.",
+        description="The state: a file, relative to reconciler.yaml; with `--env NAME` the default is "
+        "`reconciler.NAME.state.json`. Or a place that several runners share (docs/state.md): `git:BRANCH`, "
+        "`git:REMOTE/BRANCH`, or an object in a bucket (`s3://BUCKET/KEY`, `gs://…`, `az://…`).",
     )
     sensitive: NonEmptyList = Field(
         default=["clid", "interactionproperty"],

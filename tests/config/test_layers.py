@@ -69,7 +69,7 @@ def test_precedence(tmp_path: Path) -> None:
     """A flag is stronger than a variable, that than the environment's part of the file, that than the file."""
     environ = {"PARALLELISM": "8", "STATE": "variable.json"}
     settings = configured(tmp_path, FILE, environ, environment="prod", flags={"state": "flag.json"})
-    assert settings.state.name == "flag.json"
+    assert Path(settings.state).name == "flag.json"
     assert (settings.keys.parallelism, settings.keys.timeout, settings.keys.release_attempts) == (8, 6.0, 7)
     assert configured(tmp_path, FILE).keys.parallelism == 2
 
@@ -77,7 +77,11 @@ def test_precedence(tmp_path: Path) -> None:
 def test_an_empty_variable_is_not_set(tmp_path: Path) -> None:
     """CI systems set variables to nothing: that is no value."""
     settings = configured(tmp_path, FILE, {"PARALLELISM": "", "ENV": "", "STATE": ""})
-    assert (settings.keys.parallelism, settings.environment, settings.state.name) == (2, None, "reconciler.state.json")
+    assert (settings.keys.parallelism, settings.environment, Path(settings.state).name) == (
+        2,
+        None,
+        "reconciler.state.json",
+    )
 
 
 def values() -> list[tuple[str, object]]:
@@ -232,7 +236,7 @@ def test_an_environment_that_is_not_there(tmp_path: Path) -> None:
     assert error.command == ("init",)
     plain = tmp_path / "plain"
     plain.mkdir()
-    assert configured(plain, environment="qa").state.name == "reconciler.qa.state.json"
+    assert configured(plain, environment="qa").state == plain / "reconciler.qa.state.json"
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".", "a b", "-a", "é", "a\n"])

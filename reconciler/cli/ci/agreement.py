@@ -33,6 +33,8 @@ def remember(pipeline: Pipeline, commit: str) -> None:
 
 def _note(pipeline: Pipeline) -> Path:
     path = pipeline.workspace.state_path
+    if path is None:
+        raise ReconcilerError(f"{pipeline.workspace.place}: `reconciler ci` takes a state in a file, so far")
     return path.with_name(f"{path.name}.commit")
 
 

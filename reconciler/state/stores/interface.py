@@ -85,6 +85,15 @@ class Together(Objects, Protocol):
         ...
 
 
+@runtime_checkable
+class Closing(Objects, Protocol):
+    """Objects that keep something open, or on disk, between two calls."""
+
+    def close(self) -> None:
+        """Let go of it; whoever uses them again opens them again."""
+        ...
+
+
 # -- stores --------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +175,10 @@ class Store(Protocol):
 
         `say` is told who is waited for. Raises StateLocked, naming who holds it.
         """
+        ...
+
+    def try_out(self) -> None:
+        """Raise StateError, with what it lacks, for a place that no state can be trusted to."""
         ...
 
     def unlock(self, held: str) -> str:

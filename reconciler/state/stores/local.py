@@ -85,6 +85,9 @@ class LocalStore:
             stack.callback(writer.close)
             yield writer
 
+    def try_out(self) -> None:
+        """Do nothing: what a file system lacks is noticed as it is used."""
+
     def unlock(self, _held: str) -> str:
         """Refuse: the kernel's lock is never stuck."""
         raise StateError(

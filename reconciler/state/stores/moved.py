@@ -35,10 +35,14 @@ def moved_to(data: bytes) -> str | None:
         return None
 
 
+class StateMoved(StateError):
+    """There was a state here once."""
+
+
 def refuse_moved(data: bytes, place: str) -> None:
-    """Raise StateError for a stone."""
+    """Raise StateMoved for a stone."""
     if (to := moved_to(data)) is not None:
-        raise StateError(
+        raise StateMoved(
             f"{place}: the state was moved to {brief(to)}",
             hint="Set state in reconciler.yaml, RECONCILER_STATE or --state to that place.",
         )

@@ -23,13 +23,14 @@ from reconciler.state.codec import Prepared
 from reconciler.state.journal import Record
 from reconciler.state.model import Open, State
 from reconciler.state.stores import lease
-from reconciler.state.stores.interface import Found, Objects, Put, StoredState
+from reconciler.state.stores.interface import Closing, Found, Objects, Put, StoredState
 from reconciler.state.stores.keeper import Keeper
 from reconciler.state.stores.lease import LOCK, Lease
 from reconciler.state.stores.moved import is_stone, refuse_moved, stone
 from reconciler.state.stores.patient import Overtaken, PatientObjects
 from reconciler.state.stores.reading import MAKE_STATE, WRONG_PATH
 from reconciler.state.stores.timing import Timing
+from reconciler.state.stores.trial import try_out
 
 STATE: Final = ""
 BACKUP: Final = ".backup"
@@ -115,33 +116,51 @@ class RemoteStore:
 
     def __init__(self, objects: Objects, timing: Timing | None = None) -> None:
         self._timing = timing or Timing()
+        self._given = objects
         self._objects = PatientObjects(objects, self._timing)
         self.place = objects.place
 
     def read(self) -> StoredState:
         """See Store."""
-        return _look_up(self._objects).folded(self.place)
+        with self._opened():
+            return _look_up(self._objects).folded(self.place)
 
     @contextmanager
     def hold(
         self, command: str, *, timeout: float = 0.0, say: Callable[[str], None] = _say_nothing
     ) -> Iterator[RemoteWriter]:
         """See Store."""
-        held = lease.acquire(self._objects, command, self._timing, timeout=timeout, say=say)
-        try:
-            writer = RemoteWriter(self._objects, held, self._timing)
+        with self._opened():
+            held = lease.acquire(self._objects, command, self._timing, timeout=timeout, say=say)
             try:
-                yield writer
+                writer = RemoteWriter(self._objects, held, self._timing)
+                try:
+                    yield writer
+                finally:
+                    writer.close()
             finally:
-                writer.close()
-        finally:
-            if held.fresh and not held.lost:
-                with suppress(Overtaken, StateError):  # it ends by itself
-                    self._objects.write(held.next(released=True))
+                if held.fresh and not held.lost:
+                    with suppress(Overtaken, StateError):  # it ends by itself
+                        self._objects.write(held.next(released=True))
+
+    def try_out(self) -> None:
+        """See Store."""
+        with self._opened() as objects:
+            try_out(objects)
 
     def unlock(self, held: str) -> str:
         """See Store."""
-        return lease.unlock(self._objects, held, self._timing)
+        with self._opened():
+            return lease.unlock(self._objects, held, self._timing)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Objects]:
+        """Let go of what the place keeps open once it is not used any more."""
+        try:
+            yield self._given
+        finally:
+            if isinstance(self._given, Closing):
+                self._given.close()
 
 
 class RemoteWriter:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from unittest import mock
 from uuid import uuid4
 
 from reconciler.state.stores.buckets import bucket_objects
+from reconciler.state.stores.git import GitObjects
 from reconciler.state.stores.interface import Objects, Store
 from reconciler.state.stores.local import LocalStore
 from reconciler.state.stores.remote import RemoteStore
@@ -21,8 +23,11 @@ from reconciler.state.stores.timing import Timing
 from tests.servers import COMMANDS, server
 from tests.state.stores.cloud import BUCKET, Cloud
 from tests.state.stores.memory import Memory, MemoryObjects, MemoryTogether
+from tests.state.stores.repositories import bare, clone
 
 QUICK: Final = Timing(lease=1.0, renew=0.1, group=0.02, poll=0.02, patience=1.0)
+SELDOM: Final = replace(QUICK, lease=20.0, renew=0.3, group=5.0)
+"""For places where a write takes a while."""
 Opener = Callable[[], Objects]
 """Opens the same place anew, as each run does."""
 
@@ -75,9 +80,16 @@ def foreign(name: str) -> Callable[[Path], Opener]:
     return place
 
 
+def git(folder: Path) -> Opener:
+    """Give a branch of a repository on disk."""
+    here = clone(folder / "clone", bare(folder / "remote.git").as_uri())
+    return lambda: GitObjects("git:state", here, "reconciler.state.json")
+
+
 OBJECTS: Final[dict[str, Callable[[Path], Opener]]] = {
     "memory": memory,
     "together": together,
+    "git": git,
     "s3": s3,
     "google": google,
     **{name: foreign(name) for name in COMMANDS},
@@ -91,4 +103,4 @@ def local(folder: Path) -> Callable[[], Store]:
 
 def shared(opener: Opener) -> Callable[[], Store]:
     """Give a state in a place that several share."""
-    return lambda: RemoteStore(opener(), QUICK)
+    return lambda: RemoteStore(opener(), SELDOM)
