@@ -119,17 +119,17 @@ def _digest_1(provider: str | None, body: bytes) -> str:
     return "1:" + hashlib.sha256(content).hexdigest()
 
 
-_SCHEMES: Final[Mapping[str, Callable[[str | None, bytes], str]]] = {"1": _digest_1}
+SCHEMES: Final[Mapping[str, Callable[[str | None, bytes], str]]] = {"1": _digest_1}
 
 
 def content_digest(provider: str | None, body: bytes, scheme: str = _SCHEME) -> str:
     """Return `SCHEME:HEX` of the content; raises KeyError for a scheme that this version does not know."""
-    return _SCHEMES[scheme](provider, body)
+    return SCHEMES[scheme](provider, body)
 
 
 def known_digest(digest: str) -> bool:
     """Whether the digest's scheme is one that this version can compare."""
-    return digest.partition(":")[0] in _SCHEMES
+    return digest.partition(":")[0] in SCHEMES
 
 
 def same_content(stored_digest: str, interaction: Interaction) -> bool:

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,24 +53,29 @@ class Workplace:
             code = main(list(arguments))
         return Ran(code, out.getvalue(), err.getvalue())
 
-    def spawn(self, *arguments: str, env: Mapping[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:
-        """Start the command as a process of its own."""
-        return subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=self.folder,
-            env={**clean_environment(), **self.env, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            **more,
-        )
+    def spawn(
+        self, *arguments: str, env: Mapping[str, str] | None = None, by: Sequence[str] = COMMAND, **more: Any
+    ) -> subprocess.Popen[str]:
+        """Start the command as a process of its own, `by` another one if given; `more` is for Popen."""
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        environment = {**clean_environment(), **self.env, **(env or {})}
+        return subprocess.Popen([*by, *arguments], cwd=self.folder, env=environment, text=True, **(streams | more))
 
-    def process(self, *arguments: str, env: Mapping[str, str] | None = None) -> Ran:
-        """Run the command as a process of its own and wait for it."""
-        with self.spawn(*arguments, env=env) as process:
-            out, err = process.communicate(timeout=60)
-        return Ran(process.returncode, out, err)
+    def process(
+        self, *arguments: str, env: Mapping[str, str] | None = None, by: Sequence[str] = COMMAND, **more: Any
+    ) -> Ran:
+        """Run the command so and wait for it; what goes elsewhere than to us is empty."""
+        with self.spawn(*arguments, env=env, by=by, **more) as process:
+            try:
+                out, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        return Ran(process.returncode, out or "", err or "")
+
+    def shell(self, line: str, env: Mapping[str, str] | None = None) -> Ran:
+        """Run a line of bash in the folder, in which `reconciler` is the command."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return self.process("-c", line, env={"PATH": path, **(env or {})}, by=["bash"])
 
     def declare(self, text: str, name: str = "crm.yaml") -> Path:
         """Write a declaration file."""

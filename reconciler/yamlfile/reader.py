@@ -60,7 +60,7 @@ def _parse_yaml(data: bytes, name: str) -> Parsed:
     if b"%TAG" in data and data.count(b"%TAG") > _MAX_TAG_DIRECTIVES:  # libyaml compares each with every other
         return Parsed(problems=[Problem(name, 1, 1, "tag", "tags and %TAG lines are not allowed", "remove them")])
     data = _normal(data)
-    if (parser := _libyaml()) is not None:
+    if (parser := libyaml()) is not None:
         for _ in range(_MAX_TABS):
             get_event = parser(data).get_event
             checked = EventChecker(get_event, data.decode()).get_event if suspicious(data) else get_event
@@ -117,7 +117,7 @@ def _without_tab(data: bytes, error: Any) -> bytes:
 
 
 @cache
-def _libyaml() -> Any:
+def libyaml() -> Any:
     """Return the parser class of PyYAML's binding to libyaml, or None if that is too old to read every valid file."""
     try:
         from yaml import _yaml  # noqa: PLC0415 - PyYAML may be built without libyaml

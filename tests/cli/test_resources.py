@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-import subprocess
 import sys
 
 import pytest
 
 from tests.api import SandboxServer
-from tests.command import COMMAND, Ran, Workplace, clean_environment
+from tests.command import Ran, Workplace
 
 NINE = "interactions:\n" + "".join(f"  - {{externalid: id-{n}, provider: P{n}, route: R}}\n" for n in range(9))
 QUICK = {"RECONCILER_TIMEOUT": "5"}
@@ -25,18 +24,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of addre
 
 def limited(place: Workplace, limits: str, *arguments: str, python_holds: bool = True) -> Ran:
     """Run the command under limits, as a shell sets them; where there is no memory at all, Python breaks in itself."""
-    ran = subprocess.run(
-        ["bash", "-c", f"{limits} && exec timeout -s KILL 150 {shlex.join([*COMMAND, *arguments])}"],
-        cwd=place.folder,
-        env={**clean_environment(), **place.env, **QUICK},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "mistake" not in ran.stderr
-    assert "Traceback" not in ran.stderr or not python_holds
-    return Ran(ran.returncode, ran.stdout, ran.stderr)
+    ran = place.shell(f"{limits} && exec timeout -s KILL 150 reconciler {shlex.join(arguments)}", env=QUICK)
+    assert "mistake" not in ran.err
+    assert "Traceback" not in ran.err or not python_holds
+    return ran
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 3])

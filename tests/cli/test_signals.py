@@ -25,7 +25,7 @@ from reconciler.cli.console import Console
 from reconciler.state.stores.local import LocalStore
 from tests.api import SandboxServer
 from tests.api.record import Handling
-from tests.command import COMMAND, Workplace, clean_environment
+from tests.command import COMMAND, Workplace
 from tests.state.stores.three import IDS, THREE
 
 PATIENCE = 60.0
@@ -105,15 +105,14 @@ class Terminal:
 
     def __init__(self, place: Workplace, *arguments: str, stderr: int | None = None) -> None:
         self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", IN_TERMINAL, *COMMAND, *arguments],
-            cwd=place.folder,
-            env={**clean_environment(), **place.env, "TERM": "xterm"},
+        self.process = place.spawn(
+            *arguments,
+            env={"TERM": "xterm"},
+            by=[sys.executable, "-c", IN_TERMINAL, *COMMAND],
             stdin=slave,
             stdout=slave,
             stderr=slave if stderr is None else stderr,
             start_new_session=True,
-            text=True,
         )
         os.close(slave)
         self.shown = ""
@@ -234,17 +233,8 @@ def test_an_ignored_hang_up_stays_ignored(place: Workplace, server: SandboxServe
     """Under nohup, a terminal that goes away does not stop an apply."""
     place.declare(THREE)
     server.faults.add("hang")
-    with ended(
-        subprocess.Popen(
-            [sys.executable, "-c", LIKE_NOHUP, *COMMAND, "apply", "--auto-approve"],
-            cwd=place.folder,
-            env={**clean_environment(), **place.env, **ONE_BY_ONE},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    ) as process:
+    nohup = [sys.executable, "-c", LIKE_NOHUP, *COMMAND]
+    with ended(place.spawn("apply", "--auto-approve", env=ONE_BY_ONE, by=nohup)) as process:
         hangs(server)
         process.send_signal(signal.SIGHUP)
         server.release()
@@ -261,14 +251,7 @@ def test_a_signal_while_stderr_is_full(place: Workplace, server: SandboxServer) 
         while True:
             os.write(writer, b"." * 4096)
     os.set_blocking(writer, True)
-    process = subprocess.Popen(
-        [*COMMAND, "apply", "--auto-approve"],
-        cwd=place.folder,
-        env={**clean_environment(), **place.env, **ONE_BY_ONE},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=writer,
-    )
+    process = place.spawn("apply", "--auto-approve", env=ONE_BY_ONE, stdout=subprocess.DEVNULL, stderr=writer)
     os.close(writer)
     with ended(process), open(reader, "rb") as pipe:  # noqa: PTH123  # a descriptor
         server.wait_for_calls(1, PATIENCE, kind="invoke")
@@ -482,19 +465,11 @@ def test_a_reader_that_is_gone_changes_nothing(
     """Whoever stops reading stdout or stderr, the work is done, saved, and the exit code is the same."""
     place.declare(THREE)
     with nobody_reads() as broken:
-        process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=place.folder,
-            env={**clean_environment(), **place.env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if stream == "stderr" else broken,
-            stderr=subprocess.PIPE if stream == "stdout" else broken,
-            text=True,
-        )
-        out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == code
-    assert "Traceback" not in (out or "") + (err or "")
-    assert "Exception ignored" not in (err or "")
+        streams = ["stdout", "stderr"] if stream == "both" else [stream]
+        ran = place.process(*arguments, **dict.fromkeys(streams, broken))  # type: ignore[arg-type]
+    assert ran.code == code
+    assert "Traceback" not in ran.out + ran.err
+    assert "Exception ignored" not in ran.err
     if arguments[0] == "apply":
         assert set(server.emulator.open) == set(place.state["interactions"]) == IDS
 
@@ -513,9 +488,9 @@ def test_streams_that_were_never_there(
 ) -> None:
     """Started without stdin, stdout or stderr, as some schedulers do, it works just the same."""
     place.declare(THREE)
-    ran = shell(place, f"{shlex.join(COMMAND)} {arguments} {closed}")
-    assert ran.returncode == code, ran.stderr
-    assert "Traceback" not in ran.stderr
+    ran = place.shell(f"reconciler {arguments} {closed}")
+    assert ran.code == code, ran.err
+    assert "Traceback" not in ran.err
     if arguments.startswith("apply"):
         assert set(server.emulator.open) == set(place.state["interactions"]) == IDS
 
@@ -525,10 +500,10 @@ def test_a_long_output_cut_by_head(place: Workplace, server: SandboxServer, argu
     """`| head -1` of more than a pipe holds: no complaint, exit 0, and an apply is complete."""
     entries = "".join(f"  - {{externalid: id-{n:04}-{'x' * 60}, route: R}}\n" for n in range(1000))
     place.declare("interactions:\n" + entries)
-    ran = shell(place, f"{shlex.join(COMMAND)} {arguments} | head -1; exit ${{PIPESTATUS[0]}}")
-    assert (ran.returncode, ran.stdout.count("\n")) == (0, 1)
-    assert "Traceback" not in ran.stderr
-    assert "Broken pipe" not in ran.stderr
+    ran = place.shell(f"reconciler {arguments} | head -1; exit ${{PIPESTATUS[0]}}")
+    assert (ran.code, ran.out.count("\n")) == (0, 1)
+    assert "Traceback" not in ran.err
+    assert "Broken pipe" not in ran.err
     if arguments != "plan":
         assert len(server.emulator.open) == len(place.state["interactions"]) == 1000
 
@@ -536,15 +511,15 @@ def test_a_long_output_cut_by_head(place: Workplace, server: SandboxServer, argu
 @pytest.mark.parametrize("command", ["plan > /dev/full", "--help > /dev/full"])
 def test_what_can_not_be_printed_is_no_success(place: Workplace, command: str) -> None:
     """Where the disk behind stdout is full, what was asked for is missing: exit 1, and it is said."""
-    ran = shell(place, f"{shlex.join(COMMAND)} {command}")
-    assert (ran.returncode, "can't be printed: No space left" in ran.stderr) == (1, True), ran
+    ran = place.shell(f"reconciler {command}")
+    assert (ran.code, "can't be printed: No space left" in ran.err) == (1, True), ran
 
 
 def test_no_file_becomes_a_stream_that_was_closed(place: Workplace) -> None:
     """What a library says on a closed stderr must not land in whatever file was opened last."""
     say = "import os, sys; from reconciler.cli import main; main(['state', 'list']); os.write(2, b'said')"
-    ran = shell(place, f"{sys.executable} -c {shlex.quote(say)} <&- >&- 2>&-; echo $?")
-    assert ran.stdout == "0\n"
+    ran = place.shell(f"{sys.executable} -c {shlex.quote(say)} <&- >&- 2>&-; echo $?")
+    assert ran.out == "0\n"
 
 
 def test_a_handler_that_writes_in_the_middle_of_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -561,17 +536,3 @@ def test_a_handler_that_writes_in_the_middle_of_a_write(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(sys, "stderr", Busy())
     Console({}).note("Stopping")
-
-
-def shell(place: Workplace, line: str) -> subprocess.CompletedProcess[str]:
-    """Run a line of bash in the folder."""
-    return subprocess.run(
-        ["bash", "-c", line],
-        cwd=place.folder,
-        env={**clean_environment(), **place.env},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )

@@ -256,7 +256,7 @@ def test_many_tag_directives_end_at_once() -> None:
 
 def test_without_libyaml_everything_still_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where PyYAML was built without libyaml, or with an old one, the pure parser reads everything."""
-    monkeypatch.setattr(reader, "_libyaml", lambda: None)
+    monkeypatch.setattr(reader, "libyaml", lambda: None)
     assert len(load(EXAMPLES, RULES, base=EXAMPLES).interactions) == 5
 
 

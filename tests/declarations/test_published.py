@@ -1,4 +1,4 @@
-"""What goes out over HTTP is what the API's documentation publishes (tests/published/ holds its bodies)."""
+"""What goes out over HTTP is what the API's documentation publishes (published/ holds its bodies)."""
 
 from __future__ import annotations
 

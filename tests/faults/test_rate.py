@@ -13,7 +13,7 @@ import pytest
 from reconciler.delivery.retry import BACKOFF_CAP, backoff
 from tests.api import SandboxServer
 from tests.clock import QuickClock
-from tests.command import COMMAND, Workplace, clean_environment
+from tests.command import Workplace
 from tests.faults.harness import FOUR, SPREAD, apply, check_recovers, invokes, many, pending
 
 
@@ -165,13 +165,8 @@ def test_waiting_shows_on_a_terminal(place: Workplace, server: SandboxServer, co
     place.declare(FOUR)
     server.faults.add(f"status=503 message='{'Maintenance, ' * 20}' retry-after=1")
     leader, follower = pty.openpty()
-    with subprocess.Popen(
-        [*COMMAND, "apply", "--auto-approve"],
-        cwd=place.folder,
-        env={**clean_environment(), **place.env, "COLUMNS": columns},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=follower,
+    with place.spawn(
+        "apply", "--auto-approve", env={"COLUMNS": columns}, stdout=subprocess.DEVNULL, stderr=follower
     ) as process:
         os.close(follower)
         shown = _read_all(leader)

@@ -60,7 +60,7 @@ def _older_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     def digest(provider: str | None, body: bytes) -> str:
         return "0:" + hashlib.sha1(repr(provider).encode() + body, usedforsecurity=False).hexdigest()
 
-    monkeypatch.setattr(interaction, "_SCHEMES", {**interaction._SCHEMES, "0": digest})  # noqa: SLF001  # there is only one yet
+    monkeypatch.setattr(interaction, "SCHEMES", {**interaction.SCHEMES, "0": digest})  # there is only one yet
 
 
 @pytest.mark.parametrize("case", cases())

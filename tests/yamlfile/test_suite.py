@@ -102,7 +102,7 @@ def test_invalid_documents_are_refused() -> None:
 
 def test_without_libyaml_nothing_is_read_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pure parser refuses more, but what it reads is what is meant."""
-    monkeypatch.setattr(reader, "_libyaml", lambda: None)
+    monkeypatch.setattr(reader, "libyaml", lambda: None)
     assert [case["id"] for case in CASES if verdict(case) == "otherwise"] == []
 
 
@@ -212,7 +212,7 @@ def test_mutated_documents_are_read_as_another_parser_reads_them(
 ) -> None:
     """Two thousand documents that are nearly those of the suite are read alike or refused, with libyaml and without."""
     if not libyaml:
-        monkeypatch.setattr(reader, "_libyaml", lambda: None)
+        monkeypatch.setattr(reader, "libyaml", lambda: None)
     assert [text for text in mutations(libyaml, 2000) if not agrees(text)] == []
 
 
