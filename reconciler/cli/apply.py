@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.cli.checkout import Checkout, checkout
 from reconciler.cli.choice import files
 from reconciler.cli.clock import SystemClock
 from reconciler.cli.console import Console
@@ -43,7 +44,7 @@ from reconciler.render.outline import outline
 from reconciler.render.report import report_text
 from reconciler.render.text import closing_text, header, plan_text
 from reconciler.render.words import count, left_out
-from reconciler.state.model import State
+from reconciler.state.model import Applied, State
 from reconciler.state.stores.interface import StoredState, Writer
 from reconciler.state.stores.owner import who
 from reconciler.times import stamp
@@ -72,6 +73,8 @@ class _Run:
     saved: SavedPlan | None
     store: Writer
     oversight: Oversight
+    tree: Checkout | None
+    occasion: Occasion
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
@@ -87,7 +90,9 @@ def carry_out(workspace: Workspace, options: argparse.Namespace, console: Consol
     saved = _read_saved(workspace, options, console)
     prepare_folder(workspace, options)
     with workspace.store.hold("apply", timeout=options.lock_timeout, say=console.note) as store:
-        return _carry_out(_Run(options, console, workspace, saved, store, oversight))
+        tree = checkout(workspace, options)
+        occasion = _occasion(tree, "apply PLAN" if saved else "apply")
+        return _carry_out(_Run(options, console, workspace, saved, store, oversight, tree, occasion))
 
 
 def _carry_out(run: _Run) -> ExitCode:
@@ -98,14 +103,20 @@ def _carry_out(run: _Run) -> ExitCode:
     _require_allowed(reviewed.shown, run)
     state = conceal(found.state, run.workspace.settings.keys.policy.sensitive, reviewed.desired)
     if not (reviewed.plan.writes or found.left_over or state is not found.state):
-        return _nothing_to_do(reviewed.shown, run)
+        return _nothing_to_do(reviewed.shown, state, run)
     run.oversight.permit(reviewed.plan, found.state)
     # Looked for before the question: whoever has answered it expects that it is done.
     login = _login(run.workspace) if reviewed.plan.sends else None
     _require_approval(reviewed.shown, run)
     run.store.back_up(state)
+    state = run.occasion.applied_to(state)
     intent = intend(reviewed.plan, reviewed.desired, state, stamp(reviewed.at), run.workspace.target)
     return _send(intent, reviewed.shown, login, run)
+
+
+def _occasion(tree: Checkout | None, command: str) -> Occasion:
+    head = tree.head() if tree else None
+    return Occasion(stamp(datetime.now(UTC)), who(), command, *(head or ()))
 
 
 # -- the steps, in their order -----------------------------------------------------------------------------------------
@@ -161,9 +172,19 @@ def _require_allowed(shown: SavedPlan, run: _Run) -> None:
         raise GuardRefusal(f"refused by {count(len(shown.refusals), 'guard')}; nothing was sent.")
 
 
-def _nothing_to_do(shown: SavedPlan, run: _Run) -> ExitCode:
+def _nothing_to_do(shown: SavedPlan, state: State, run: _Run) -> ExitCode:
+    """End a run that changes nothing; that the state is this commit's too is worth a write, if the commit means any."""
     summarise_plan(shown, run.options, run.console)
+    if run.tree and _is_news(run.tree, state.applied, run.occasion.commit):
+        run.store.save(run.occasion.applied_to(replace(state, serial=state.serial + 1)))
     return ExitCode.UNKNOWN if shown.plan.held else ExitCode.DONE
+
+
+def _is_news(tree: Checkout, applied: Applied | None, commit: str | None) -> bool:
+    """Whether the state doesn't know of this commit, and it, or one since that which it knows, changed what is read."""
+    if commit is None or applied is None:
+        return commit is not None
+    return commit != applied.commit and tree.follows(applied.commit) and tree.changed_since(applied.commit)
 
 
 def _login(workspace: Workspace) -> Credentials:
@@ -205,8 +226,7 @@ def _completed(outcome: Report, plan: Plan, run: _Run) -> Report:
     part = frozenset(change.address for change in plan.changes) if plan.selection else None
     hold_unknown = run.workspace.settings.keys.policy.hold_unknown
     report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
-    command = " ".join(["apply", *(["PLAN"] if run.saved else []), *(["--target"] if plan.selection else [])])
-    return replace(report, state=remembered(report, plan, Occasion(stamp(datetime.now(UTC)), who(), command)))
+    return replace(report, state=remembered(report, plan, run.occasion))
 
 
 def _report(report: Report, shown: SavedPlan, run: _Run) -> None:

@@ -299,6 +299,8 @@ def _approvals(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--allow-outside", type=_count, metavar="N", help="allow that N were declared outside of what is read"
     )
+    older = "allow that COMMIT, which is checked out, does not follow the one applied last"
+    group.add_argument("--allow-older-commit", type=_commit, metavar="COMMIT", help=older)
 
 
 def _setting(parser: argparse.ArgumentParser, key: str, metavar: str) -> None:
@@ -448,6 +450,12 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):  # noqa: PLR2004  # far above any count
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
     return int(text)
+
+
+def _commit(text: str) -> str:
+    if not re.fullmatch("[0-9a-f]{7,64}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a commit, of at least seven hexadecimal digits")
+    return text
 
 
 def _port(text: str) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from reconciler.cli.checkout import checkout
 from reconciler.cli.choice import addresses, choices
 from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace, read_declarations
@@ -16,12 +17,14 @@ from reconciler.declarations.loader import Declarations
 from reconciler.errors import DeclarationError
 from reconciler.interaction import Interaction
 from reconciler.planning.diff import linked_values
-from reconciler.planning.guards import Approvals, Refusal, refusals
+from reconciler.planning.guards import Approvals, Refusal, older_commit, refusals
 from reconciler.planning.plan import Plan
 from reconciler.planning.planner import plan as make_plan
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.planning.selection import known, select
-from reconciler.state.model import State
+from reconciler.state.model import Applied, State
+
+Refusals = tuple[Refusal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,13 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     plan = make_plan(declarations.interactions, said, keys.policy, at, workspace.target)
     plan = _chosen(plan, declarations, state, options, stored)
     approved = _approvals(options, stored.approvals if stored else Approvals())
-    refused = (*standing, *no_path, *refusals(plan, keys.limits, approved, "." if no_path else _root(workspace)))
+    older = _older_commit(plan, workspace, state.applied, options, approved)
+    refused = (
+        *standing,
+        *no_path,
+        *older,
+        *refusals(plan, keys.limits, approved, "." if no_path else _root(workspace)),
+    )
     place = _named_within(workspace, workspace.state_path) if workspace.state_path else workspace.place
     shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment, place)
     ended("compare")
@@ -126,7 +135,22 @@ def _approvals(options: argparse.Namespace, stored: Approvals) -> Approvals:
         stored.dispatches if options.allow_dispatches is None else options.allow_dispatches,
         stored.empty or options.allow_empty,
         stored.outside if options.allow_outside is None else options.allow_outside,
+        stored.older_commit if options.allow_older_commit is None else options.allow_older_commit,
     )
+
+
+def _older_commit(
+    plan: Plan, workspace: Workspace, applied: Applied | None, options: argparse.Namespace, approved: Approvals
+) -> Refusals:
+    """Return the guard against what does not follow what was applied, as far as git can tell."""
+    if applied is None or not plan.writes:
+        return ()
+    tree = checkout(workspace, options)
+    if tree is None or tree.follows(applied.commit):
+        return ()
+    found = tree.relation(applied.commit)
+    refusal = older_commit(found[0], applied, found[1], approved) if found else None
+    return (refusal,) if refusal else ()
 
 
 def _revealed(plan: Plan, declarations: Declarations) -> dict[str, dict[str, str]]:

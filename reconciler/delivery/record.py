@@ -10,27 +10,33 @@ from typing import Final, NamedTuple
 
 from reconciler.delivery.report import Report
 from reconciler.planning.plan import Action, Plan
-from reconciler.state.model import Run, State
+from reconciler.state.model import Applied, Run, State
 
 RUNS_KEPT: Final = 50
 _LOCAL: Final = (Action.FORGET, Action.RECORD)
 
 
 class Occasion(NamedTuple):
-    """When, by whom and by which command something is applied."""
+    """When, by whom, by which command and from which commit something is applied."""
 
     at: str
     by: str
     command: str
+    commit: str | None = None
+    dirty: bool = False
+
+    def applied_to(self, state: State) -> State:
+        """Return the state that remembers the commit; as it is, where there is none."""
+        if self.commit is None:
+            return state
+        return replace(state, applied=Applied(self.commit, self.dirty, self.at, self.by))
 
 
 def remembered(report: Report, plan: Plan, occasion: Occasion) -> State:
     """Return the state that the report is about, with what it is to remember of this apply."""
     run = Run(
         serial=report.state.serial,
-        at=occasion.at,
-        by=occasion.by,
-        command=occasion.command,
+        **occasion._asdict(),
         exit=report.exit_code,
         counts=_counts(report, plan),
     )

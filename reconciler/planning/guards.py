@@ -5,6 +5,7 @@ Pure. A refusal shows its numbers; an approval permits its count and no more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -12,6 +13,7 @@ from reconciler.commandline import quoted
 from reconciler.interaction import is_once
 from reconciler.planning.plan import Action, Change, Plan, Reason
 from reconciler.planning.selection import is_within
+from reconciler.state.model import Applied
 
 ALWAYS_ALLOWED: Final = 5
 _OPEN: Final = "To allow it, declare it with prevent_release: false, apply that, and only then remove or change it."
@@ -29,7 +31,29 @@ RefusalCode = Literal[
     "max-dispatches",
     "prevent-release",
     "outside-path",
+    "older-commit",
 ]
+Relation = Literal["older", "elsewhere", "shallow", "unknown"]
+"""How what is checked out stands to a commit that it doesn't follow: before it, on another line, or nobody can tell."""
+_SHOWN: Final = 12
+_RELATIONS: Final[Mapping[Relation, tuple[str, str]]] = {
+    "older": (
+        "is older than it",
+        "Check out what was applied, or what follows it. To go back, revert in a new commit.",
+    ),
+    "elsewhere": (
+        "does not follow it: it is on another branch, or that one was rebased or force-pushed",
+        "Merge what was applied, or rebase onto it. After a force-push, see first that nothing of it is undone.",
+    ),
+    "shallow": (
+        "can't be seen to follow it: this clone is shallow",
+        "Fetch its history: git fetch --unshallow (fetch-depth: 0 in GitHub Actions, GIT_DEPTH: 0 in GitLab).",
+    ),
+    "unknown": (
+        "can't be seen to follow it: that one is not in this repository",
+        "Fetch it: git fetch --all. If it was force-pushed away, see first that nothing of it is undone.",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +69,14 @@ class GuardLimits:
 class Approvals:
     """What was approved for this plan: so many releases, dispatches, or declarations gone from outside the path read.
 
-    `empty`: that nothing at all is declared.
+    `empty`: that nothing at all is declared; `older_commit`: that this one need not follow the one applied last.
     """
 
     releases: int | None = None
     dispatches: int | None = None
     empty: bool = False
     outside: int | None = None
+    older_commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +106,16 @@ def refusals(plan: Plan, limits: GuardLimits, approvals: Approvals, root: str = 
         _dispatches(plan, limits, approvals),
     )
     return (*(refusal for refusal in found if refusal), *_prevented(plan))
+
+
+def older_commit(head: str, applied: Applied, relation: Relation, approvals: Approvals) -> Refusal | None:
+    """Refuse to apply a commit that does not follow the one applied last, unless just this one was approved."""
+    if approvals.older_commit and head.startswith(approvals.older_commit):
+        return None
+    said, hint = _RELATIONS[relation]
+    last = f"commit {applied.commit[:_SHOWN]} was applied last, {applied.at} by {applied.by}"
+    override = f"--allow-older-commit {head[:_SHOWN]}"
+    return Refusal("older-commit", f"{last}; {head[:_SHOWN]}, which is checked out, {said}", override, hint)
 
 
 def _nothing_declared(plan: Plan, approvals: Approvals) -> Refusal | None:

@@ -64,6 +64,8 @@ class ApprovalsJson(TypedDict):
     empty: bool
     """That nothing at all is declared."""
     outside: int | None
+    older_commit: str | None
+    """The commit that need not follow the one applied last."""
 
 
 class PlannedStateJson(TypedDict):

@@ -65,6 +65,7 @@ def plan_head(saved: SavedPlan) -> PlanHeadJson:
             "dispatches": approved.dispatches,
             "empty": approved.empty,
             "outside": approved.outside,
+            "older_commit": approved.older_commit,
         },
         "refusals": [_refusal(refusal) for refusal in saved.refusals],
         "warnings": [problem_object(warning) for warning in saved.warnings],

@@ -316,3 +316,5 @@ def _approved(approvals: Approvals) -> Iterator[str]:
         yield "that nothing at all is declared"
     if approvals.outside is not None:
         yield f"up to {approvals.outside} gone that were declared outside of what is read"
+    if approvals.older_commit is not None:
+        yield f"commit {visible(approvals.older_commit)}, which need not follow the one applied last"

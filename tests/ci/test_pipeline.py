@@ -191,7 +191,9 @@ def test_an_older_commit_is_not_applied_over_a_newer_one(hosting: Hosting, serve
     first = merged(hosting, {CRM: ONE}).head_sha
     merged(hosting, {CRM: TWO})
     again = hosting.apply(first, approve=True)
-    assert "does not follow it" in again.jobs["apply"].step("Apply").said
+    plan = again.jobs["plan"].step("Plan")
+    assert (plan.code, "apply" in again.jobs) == (5, False)
+    assert "is older than it" in " ".join(plan.said.split())
     assert opened(server) == {"case-1", "case-2"}
 
 
