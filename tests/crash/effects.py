@@ -1,7 +1,7 @@
 """The effects of a run, seen where they leave the process: counted, told, and cut short at one of them.
 
-Works in the forked process only. Wrapped are the calls of `os` and `fcntl` that change the state's folder, and
-what httpx sends to and receives from the API (its `trace` extension). A `read` changes nothing and isn't seen.
+Works in the forked process only. Wrapped are the calls of `os` and `fcntl` that change the state's folder, those of
+obstore, and what httpx sends to and receives from the API (its `trace` extension). A `read` of a file isn't seen.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import httpx
+import obstore
 
 When = Literal["before", "amid", "after"]
 Say = Callable[[Mapping[str, Any]], None]
@@ -29,6 +30,7 @@ _EXCHANGES: Final = {
     "http11.receive_response_headers": "receive-headers",
     "http11.receive_response_body": "receive",
 }
+_BUCKET_CALLS: Final = ("get", "put", "list", "delete")
 _TOKEN_EXCHANGES: Final = {"send", "receive"}
 
 
@@ -72,6 +74,10 @@ class Effects:
             (os, "replace", self._on_paths("rename", os.replace)),
             (os, "link", self._on_paths("link", os.link)),
             (httpx.HTTPTransport, "handle_request", self._exchange(httpx.HTTPTransport.handle_request)),
+            *(
+                (obstore, name, self._on_bucket(name, getattr(obstore, name)))
+                for name in ("get", "put", "list", "delete")
+            ),
         ):
             setattr(module, name, wrapper)
 
@@ -190,6 +196,15 @@ class Effects:
                 real(source, target, **named)
             else:
                 self._call(op, name, lambda: real(source, target, **named), other=other)
+
+        return call
+
+    # -- buckets ---------------------------------------------------------------------------------------------------
+
+    def _on_bucket(self, op: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(store: Any, path: Any, *arguments: Any, **named: Any) -> Any:
+            name = "several" if isinstance(path, list) else str(path).rpartition("/")[2]
+            return self._call(op, name, lambda: real(store, path, *arguments, **named))
 
         return call
 

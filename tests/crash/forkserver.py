@@ -19,6 +19,7 @@ import ssl
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ import reconciler.cli
 import reconciler.render
 from reconciler.cli import main
 from reconciler.delivery import retry
+from reconciler.state.stores import remote
+from reconciler.state.stores.timing import Timing
 from tests.crash.effects import Cut, Effects
 from tests.crash.mutants import MUTANTS
 
@@ -61,9 +64,20 @@ def _prepare() -> None:
     for name in ("create_default_context", "SSLContext"):
         setattr(ssl, name, lambda *_arguments, **_named: context)  # the server is on plain HTTP
     retry.BACKOFF_BASE = QUICK  # type: ignore[misc]  # waiting protects nobody here
+    setattr(remote, "Timing", _without_waiting)  # noqa: B010  # it is not remote's own
     _warm_up()
     gc.collect()
     gc.freeze()
+
+
+def _without_waiting() -> Timing:
+    """Let the time pass at once that is waited for: the lease of a run that was killed is dead at once."""
+    waited = [0.0]
+
+    def pause(seconds: float) -> None:
+        waited[0] += seconds
+
+    return Timing(awake=lambda: time.monotonic() + waited[0], pause=pause)
 
 
 def _warm_up() -> None:

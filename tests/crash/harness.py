@@ -31,7 +31,8 @@ from tests.known import RULES
 
 Arrive = Literal["before", "amid", "after"]
 STATE: Final = "reconciler.state.json"
-SAVE: Final = ("open", STATE + ".new")
+SAVES: Final = frozenset({("open", STATE + ".new"), ("put", STATE)})
+"""How a save begins, in a folder and in a bucket."""
 ARRIVE: Final[tuple[Arrive, ...]] = ("before", "amid", "after")
 APPLY: Final = ("apply", "--auto-approve", "--allow-releases", "1000", "--allow-empty")
 PLAN: Final = ("plan", "--detailed-exitcode")
@@ -165,7 +166,7 @@ class Bench:
         """
         thorough = self.scenario.thorough
         whens: tuple[When, ...] = ("before", "amid", "after") if thorough else ("amid", "after")
-        saves = (number for number, event in enumerate(run.events, start=1) if (event.op, event.name) == SAVE)
+        saves = (number for number, event in enumerate(run.events, start=1) if (event.op, event.name) in SAVES)
         first = 1 if thorough else next(saves, 1)
         return [
             Point(Cut(number, when, signal), event)
@@ -484,12 +485,15 @@ def _out_of_order(state: State, arrived: set[str]) -> Iterator[str]:
 def _saves_outcomes(events: Sequence[Event]) -> bool:
     """Whether the run came so far that it saves the state after the last answer."""
     received = max((n for n, event in enumerate(events) if (event.op, event.name) == ("receive", INVOKE)), default=None)
-    return received is not None and any((event.op, event.name) == SAVE for event in events[received:])
+    return received is not None and any((event.op, event.name) in SAVES for event in events[received:])
 
 
 def _tells(event: Event) -> bool:
     """Whether the event by itself changes what is on the disk or known to the server or the run."""
-    return event.op in {"pwrite", "rename", "unlink", "send", "receive"} or (event.op, event.name) == ("fsync", ".")
+    return event.op in {"pwrite", "rename", "unlink", "put", "delete", "send", "receive"} or (event.op, event.name) == (
+        "fsync",
+        ".",
+    )
 
 
 def _without_times(name: str, data: bytes) -> bytes:

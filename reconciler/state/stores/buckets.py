@@ -75,11 +75,6 @@ class Place:
         return f"{self.scheme}://{self.bucket}/{self.key}"
 
 
-def in_bucket(url: str) -> bool:
-    """Whether a state's place is one of these."""
-    return url.partition("://")[0] in CLOUDS and "://" in url
-
-
 def place(url: str, environ: Mapping[str, str]) -> Place:
     """Read a URL; what is wrong with it is said without it, for it may hold what must not be shown."""
     scheme, _, rest = url.partition("://")

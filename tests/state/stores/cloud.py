@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,10 @@ BUCKET: Final = "states"
 
 @dataclass(frozen=True)
 class Asked:
-    """A request. `key` is empty for one about the bucket. `again`: how often the same was asked before."""
+    """A request, with headers by their names in small letters. `key` is empty for one about the bucket.
+
+    `again`: how often the same was asked before.
+    """
 
     method: str
     key: str
@@ -62,8 +66,7 @@ class Cloud:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._generation = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"cloud": self}))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"cloud": self}))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         return self
@@ -122,6 +125,15 @@ def etag(body: bytes) -> str:
     return f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that was killed; all else is a mistake of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     cloud: Cloud
     protocol_version = "HTTP/1.1"
@@ -141,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return number == int(generation)
             return (wanted[0] is None or wanted[0] == mark) and (wanted[1] is None or not mark)
 
-        asked = Asked(self.command, key, dict(self.headers))
+        asked = Asked(self.command, key, {name.lower(): value for name, value in self.headers.items()})
         status, lie = self.cloud.handle(asked, condition, body)
         if lie.status == 0:
             self.close_connection = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -44,12 +45,12 @@ def together(_folder: Path) -> Opener:
     return lambda: MemoryTogether(kept)
 
 
-def in_cloud(url: str, environ: Mapping[str, str]) -> Opener:
+def in_cloud(url: str, environ: Mapping[str, str], patience: timedelta = timedelta(seconds=10)) -> Opener:
     """Give a place in a bucket."""
 
     def opened() -> Objects:
         with mock.patch.dict(os.environ, environ):  # where obstore looks
-            return bucket_objects(url, os.environ)
+            return bucket_objects(url, os.environ, patience)
 
     return opened
 

@@ -17,7 +17,7 @@ import pytest
 
 from reconciler.errors import ConfigError, StateError
 from reconciler.state.stores.bucketerrors import meaning
-from reconciler.state.stores.buckets import bucket_objects, in_bucket, place
+from reconciler.state.stores.buckets import bucket_objects, place
 from reconciler.state.stores.interface import Objects, Refused, Unclear
 from reconciler.state.stores.trial import try_out
 from tests.servers import BUCKET, READER, SECRET, server
@@ -25,7 +25,7 @@ from tests.state.stores.cloud import Asked, Cloud, Lie
 from tests.state.stores.places import in_cloud
 
 URL: Final = f"s3://{BUCKET}/crm/state.json"
-SOON: Final = timedelta(seconds=0.3)
+SOON: Final = timedelta(seconds=0.15)
 
 
 def opened(url: str, environ: Mapping[str, str]) -> Objects:
@@ -57,7 +57,6 @@ def answering(lie: Lie, keep: bytes | None = None) -> Iterator[Objects]:
 )
 def test_a_place_is_named_without_its_options(url: str) -> None:
     """What is shown of a place is where it is."""
-    assert in_bucket(url)
     assert str(place(url, {})) == url.partition("?")[0]
 
 
@@ -249,9 +248,8 @@ def test_encryption_is_asked_for() -> None:
         environ = {**cloud.s3, "AWS_SSE_KMS_KEY_ID": "key/2"}
         opened(f"{URL}?server_side_encryption=aws:kms", environ).put("", b"1", None)
         [asked] = cloud.asked
-    sent = {name.lower(): value for name, value in asked.headers.items()}
-    assert sent["x-amz-server-side-encryption"] == "aws:kms"
-    assert sent["x-amz-server-side-encryption-aws-kms-key-id"] == "key/2"
+    assert asked.headers["x-amz-server-side-encryption"] == "aws:kms"
+    assert asked.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "key/2"
 
 
 # -- who we are ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from reconciler.state.model import Outcome, Result
 from reconciler.state.stores.interface import Store, StoredState
 from reconciler.state.transitions import fold
 from tests.known import AT, LINEAGE, interaction, pending, state
+from tests.servers import COMMANDS
 from tests.state.stores.places import OBJECTS, local, shared
 
 ONE: Final = state(pending={"p1": pending(interaction("A")), "p2": pending(interaction("B"))})
@@ -26,7 +27,10 @@ def record(*outcomes: Outcome) -> Record:
     return Record(LINEAGE, ONE.serial, AT, outcomes)
 
 
-@pytest.fixture(params=["file", *OBJECTS])
+FOREIGN: Final = [pytest.param(name, marks=pytest.mark.soak) for name in COMMANDS]
+
+
+@pytest.fixture(params=["file", *(name for name in OBJECTS if name not in COMMANDS), *FOREIGN])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Give each of the stores, opened anew by each run."""
     return local(tmp_path) if request.param == "file" else shared(OBJECTS[request.param](tmp_path))
