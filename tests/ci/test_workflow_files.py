@@ -63,15 +63,19 @@ def test_schemas(schema: list[str], files: list[Path]) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_pre_commit_hook() -> None:
-    """The hook has what pre-commit asks for, runs a command that exists, and matches declarations in any depth."""
-    (hook,) = read_yaml(ROOT / ".pre-commit-hooks.yaml")
+@pytest.mark.parametrize(
+    ("name", "matched", "arguments", "said"),
+    [("validate", slice(4), [], "Valid: "), ("fmt", slice(2), ["--check"], "Nothing to format.")],
+)
+def test_the_pre_commit_hooks(name: str, matched: slice, arguments: list[str], said: str) -> None:
+    """A hook has what pre-commit asks for, runs a command that exists, and matches its files in any depth."""
+    (hook,) = [each for each in read_yaml(ROOT / ".pre-commit-hooks.yaml") if each["id"] == f"reconciler-{name}"]
     assert {"id", "name", "entry", "language"} <= hook.keys()
     files = ["interactions/a.yaml", "interactions/b/c.yml", "interactions/d.json", "reconciler.yaml", "README.md"]
-    assert [name for name in files if re.search(hook["files"], name)] == files[:-1]
-    module = [sys.executable, "-m", *shlex.split(hook["entry"])]
+    assert [file for file in files if re.search(hook["files"], file)] == files[matched]
+    module = [sys.executable, "-m", *shlex.split(hook["entry"]), *arguments]
     ran = subprocess.run(module, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (ran.returncode, ran.stdout[:6]) == (0, "Valid:")
+    assert (ran.returncode, said in ran.stdout + ran.stderr) == (0, True)
 
 
 @pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda file: file.name)
