@@ -43,7 +43,9 @@ def running() -> Iterator[Browser]:
     """
     path = require(shutil.which("chromium"), "there is no chromium; as root, make test installs it")
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=[*FLAGS])
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS])
+        yield browser
+        browser.close()
 
 
 @contextmanager

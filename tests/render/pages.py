@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from reconciler.commandline import CommandLine
 from reconciler.delivery.report import Report
+from reconciler.planning.guards import Approvals
 from reconciler.render.html.page import page
 from reconciler.render.links import SourceLinks
 from reconciler.state.model import Kind
@@ -25,7 +26,8 @@ def small() -> str:
 def reported(names: Sequence[str] = ("crm-1", "crm-2", "crm-3", "crm-4", "crm-5", "crm-6")) -> str:
     """Return the page of an apply in which, of six alike, two failed, and each of the others ended in another way."""
     now = [interaction(name, line=3 + number, route="CrmNight") for number, name in enumerate(names)]
-    saved = plans.saved(now, [interaction(name, line=3 + number) for number, name in enumerate(names)])
+    was = [interaction(name, line=3 + number) for number, name in enumerate(names)]
+    saved = plans.saved(now, was, approved=Approvals(releases=len(names)))
     reason = f"no such route: {names[0]}"
     links = {
         "requestid-3": pending(now[2], Kind.RELEASE),

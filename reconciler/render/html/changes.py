@@ -122,8 +122,8 @@ def _names(changes: Sequence[Change]) -> list[Part]:
 
 
 def _fields(fields: Sequence[Field], *, new: bool) -> Element:
-    """Return fields as a table: of what is open, as it is and as it is declared side by side."""
-    heads = ("Field", "Declared") if new else ("Field", "Open now", "Declared")
+    """Return fields as a table: of what is open, before and after side by side."""
+    heads = ("Field", "Declared") if new else ("Field", "Before", "Declared")
     rows = [element("tr", *(element("th", head, scope="col") for head in heads))]
     for field in fields:
         cells = [_value(field.after, "ins")] if new else [_value(field.before, "del"), _value(field.after, "ins")]
