@@ -13,6 +13,7 @@ from __future__ import annotations
 import queue
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
@@ -52,7 +53,8 @@ def apply(
             executor.run()
     report = complete(executor.report())
     save(report.state, ports, folded=True)
-    return report
+    # Whoever interrupts the last save hears of it as of any other moment.
+    return replace(report, interrupted=ports.stop_signal.interrupted)
 
 
 class Executor:
