@@ -409,7 +409,7 @@ def release_without_its_provider() -> None:
 def _apply_with(change: Callable[[Ports], Ports]) -> None:
     """Carry out a plan in another outside world."""
     real = executor.apply
-    _replace(real, lambda intent, options, ports: real(intent, options, change(ports)))
+    _replace(real, lambda intent, options, ports, *more: real(intent, options, change(ports), *more))
 
 
 @mutant
