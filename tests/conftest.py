@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,7 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108  # each test has a folder of its 
 
 # No test waits for a disk, where there is room in memory from which programs may run.
 if MEMORY.is_dir() and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
-    os.environ.setdefault("TMPDIR", str(MEMORY))
+    tempfile.tempdir = os.environ.setdefault("TMPDIR", str(MEMORY))
 
 # Else each command that a test starts would compile the whole package, and pytest all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
