@@ -54,6 +54,7 @@ ONLY_USER = {
     "fcntl": {"state.stores.lock", "state.stores.folder", "sandbox"},
     "obstore": {"state.stores.objects", "state.stores.bucketerrors"},
     "argparse": {"cli"},
+    "opentelemetry": {"cli.otel"},
     "print": {"cli"},
 }
 EFFECTS = {"os", "socket", "subprocess", "time", "shutil", "tempfile", "glob"}

@@ -76,27 +76,35 @@ def _run(arguments: Sequence[str], console: Console) -> ExitCode:
     _occupy_standard_streams()
     # Each command's module is imported only when it runs: plan needs no HTTP, --version needs nothing.
     command = import_module(f"reconciler.cli.{options.command}")
+    console.observers.ended("load")
     return ExitCode(command.run(options, console))
 
 
 def _listen(options: argparse.Namespace, console: Console) -> None:
-    """Have those told what happens who were asked for."""
-    printed = getattr(options, "format", None) == "json" or getattr(options, "json_into", None)
-    events = getattr(options, "events", None)
-    if not (printed or events):
-        return
-    from reconciler.delivery.course import Course  # noqa: PLC0415  # only where asked for, all three
+    """Have those told what happens who were asked for; each is loaded only then."""
+    asked, add = vars(options).get, console.observers.add
+    if asked("timings"):
+        from reconciler.cli.timings import Timings  # noqa: PLC0415
 
-    console.observers.add(course := Course())
-    if printed:
-        from reconciler.cli.result import Result  # noqa: PLC0415
+        add(Timings(console))
+    printed = asked("format") == "json" or asked("json_into")
+    if printed or asked("events"):
+        from reconciler.delivery.course import Course  # noqa: PLC0415
 
-        console.observers.add(Result(options, console, course))
-    if events:
-        from reconciler.cli.events import EventStream  # noqa: PLC0415
+        add(course := Course())
+        if printed:
+            from reconciler.cli.result import Result  # noqa: PLC0415
 
-        console.silent = events == "-"
-        console.observers.add(EventStream(options, console, course))
+            add(Result(options, console, course))
+        if asked("events"):
+            from reconciler.cli.events import EventStream  # noqa: PLC0415
+
+            console.silent = options.events == "-"
+            add(EventStream(options, console, course))
+    if asked("trace") or ("trace" in options and any(name.startswith("OTEL_") for name in os.environ)):
+        from reconciler.cli.spans import Spans, sinks  # noqa: PLC0415
+
+        add(Spans(options.command, sinks(options, console, os.environ)))
 
 
 def _occupy_standard_streams() -> None:

@@ -82,7 +82,9 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     console.silent = console.silent or options.format == "json"
     _require_usable(options, console)
     listen(signal.SIGHUP)  # a terminal that goes away
-    return carry_out(open_workspace(options, console), options, console, Oversight())
+    workspace = open_workspace(options, console)
+    console.observers.ended("settings")
+    return carry_out(workspace, options, console, Oversight())
 
 
 def carry_out(workspace: Workspace, options: argparse.Namespace, console: Console, oversight: Oversight) -> ExitCode:
@@ -149,6 +151,7 @@ def _read_saved(workspace: Workspace, options: argparse.Namespace, console: Cons
 
 def _review(run: _Run) -> tuple[StoredState, Review]:
     found, no_state = state_to_apply(run.workspace, run.store, run.options, run.console)
+    run.console.observers.ended("read the state")
     return found, review(run.workspace, found.state, run.options, run.console, standing=no_state, stored=run.saved)
 
 

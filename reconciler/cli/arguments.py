@@ -240,6 +240,7 @@ def _json_into(parser: argparse.ArgumentParser) -> None:
 
 def _events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--events", metavar="FILE", help="write what happens into FILE while it does; `-` is stdout")
+    parser.add_argument("--trace", metavar="FILE", help="write where the time went into FILE, for ui.perfetto.dev")
 
 
 def _page(parser: argparse.ArgumentParser) -> None:

@@ -17,10 +17,10 @@ from reconciler.errors import ReconcilerError, UsageError
 
 SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 _OUTPUT: Final = re.compile(
-    rb'\s*(\{\s*"(reconciler_plan|format_version|event":\s*"version)"|'
+    rb'\s*(\{\s*"(reconciler_plan|format_version|event":\s*"version)"|\[\s*\{"name":"process_name"|'
     rb"<!-- reconciler:plan |<!doctype html>\s*<!-- reconciler:page -->)"
 )
-_RESULT: Final = re.compile(rb'\s*\{\s*"(format_version|event":\s*"version)"')
+_RESULT: Final = re.compile(rb'\s*(\{\s*"(format_version|event":\s*"version)"|\[\s*\{"name":"process_name")')
 _HEAD: Final = 200  # bytes, far more than an output needs to be known by
 
 
@@ -44,7 +44,7 @@ def check_outputs(options: argparse.Namespace, kept: Mapping[Path, str], console
 
 def _outputs(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
     folder = Path(options.directory or ".")
-    for option in ("--out", "--json-into", "--markdown-into", "--html-into", "--events"):
+    for option in ("--out", "--json-into", "--markdown-into", "--html-into", "--events", "--trace"):
         if (name := getattr(options, option.strip("-").replace("-", "_"), None)) and (option, name) != (
             "--events",
             "-",

@@ -11,7 +11,6 @@ from reconciler.cli.destinations import check_outputs, write_file
 from reconciler.cli.job_summary import summarise_plan
 from reconciler.cli.output import render, write_copies
 from reconciler.cli.review import review
-from reconciler.cli.timings import Timings
 from reconciler.cli.workspace import kept, open_workspace
 from reconciler.commandline import operands
 from reconciler.delivery.events import Planned
@@ -23,13 +22,13 @@ from reconciler.render.annotations import refusal_annotations
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Show what an apply would do, and save it where asked to."""
-    timings = Timings(console, wanted=options.timings)
+    ended = console.observers.ended
     workspace = open_workspace(options, console)
     check_outputs(options, kept(workspace, options), console)
-    timings.ended("settings")
+    ended("settings")
     state, no_state = state_to_plan(workspace, options, console)
-    timings.ended("read the state")
-    reviewed = review(workspace, state, options, console, standing=no_state, ended=timings.ended)
+    ended("read the state")
+    reviewed = review(workspace, state, options, console, standing=no_state)
     saved = reviewed.shown
     console.observers.told(Planned(saved))
     console.say(render(saved, options, console, reviewed.values))
@@ -38,8 +37,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     summarise_plan(saved, options, console)
     if options.out:
         _save(saved, options, console)
-    timings.ended("show and save")
-    timings.show()
+    ended("show and save")
     return _exit_code(saved) if options.detailed_exitcode else ExitCode.DONE
 
 

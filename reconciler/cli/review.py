@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,15 +54,14 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     *,
     standing: tuple[Refusal, ...] = (),
     stored: SavedPlan | None = None,
-    ended: Callable[[str], None] = lambda _stage: None,
 ) -> Review:
     """Read what is declared and compare it with the state.
 
     `standing` are guards that stand already; what is `stored` in a saved plan, its approvals and its selection, holds
-    here too; `ended` is told of each stage.
+    here too.
     """
     declarations, no_path = _declarations(workspace, console, reveal=options.show_sensitive)
-    ended("read the declarations")
+    console.observers.ended("read the declarations")
     keys, at = workspace.settings.keys, datetime.now(UTC)
     said = _concealed(state, declarations, keys.policy.sensitive)
     plan = make_plan(declarations.interactions, said, keys.policy, at, workspace.target)
@@ -78,7 +76,7 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     )
     place = _named_within(workspace, workspace.state_path) if workspace.state_path else workspace.place
     shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment, place)
-    ended("compare")
+    console.observers.ended("compare")
     reveal = options.show_sensitive and console.terminal
     return Review(shown, declarations, at, _revealed(plan, declarations) if reveal else {})
 

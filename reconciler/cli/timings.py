@@ -5,25 +5,20 @@ from __future__ import annotations
 import time
 
 from reconciler.cli.console import Console
+from reconciler.delivery.events import Event, Finished, Staged
 
 
 class Timings:
-    """Notes how long each stage took, from the end of the one before it; says nothing unless it was asked for."""
+    """Notes how long each stage took, and logs it at the end, in seconds."""
 
-    def __init__(self, console: Console, *, wanted: bool) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._wanted = wanted
-        self._stages: list[tuple[str, float]] = [("start-up, on the CPU", time.process_time())]
-        self._last = time.perf_counter()
+        self._stages = [Staged("start-up, on the CPU", time.process_time())]
 
-    def ended(self, stage: str) -> None:
-        """Note the end of a stage."""
-        now = time.perf_counter()
-        self._stages.append((stage, now - self._last))
-        self._last = now
-
-    def show(self) -> None:
-        """Log the stages, in seconds."""
-        if self._wanted:
-            for stage, seconds in self._stages:
-                self._console.note(f"{stage:<24}{seconds:9.3f} s")
+    def told(self, event: Event) -> None:
+        """See ports.Observer."""
+        if isinstance(event, Staged):
+            self._stages.append(event)
+        elif isinstance(event, Finished):
+            for stage in self._stages:
+                self._console.note(f"{stage.name:<24}{stage.seconds:9.3f} s")

@@ -26,6 +26,14 @@ class OutputsChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class Staged:
+    """A stage of the run is over, which took so many seconds: reading, say."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """This is what would be done, and what stands against it."""
 
@@ -125,6 +133,7 @@ class Finished:
 
 Event = (
     OutputsChecked
+    | Staged
     | Planned
     | Started
     | Sent
