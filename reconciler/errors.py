@@ -16,9 +16,10 @@ ReconcilerError          1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class ExitCode(IntEnum):
@@ -36,18 +37,73 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+ProblemCode = Literal[
+    "missing-path",
+    "unreadable",
+    "not-a-file",
+    "symlink",
+    "file-size",
+    "file-name",
+    "encoding",
+    "control-character",
+    "surrogate",
+    "not-formatted",
+    "yaml-syntax",
+    "json-syntax",
+    "yaml-version",
+    "tab",
+    "tag",
+    "unknown-alias",
+    "recursive-alias",
+    "alias-bomb",
+    "merge-key",
+    "too-deep",
+    "long-number",
+    "key-type",
+    "duplicate-key",
+    "not-a-mapping",
+    "api-body",
+    "unknown-field",
+    "action",
+    "requestid",
+    "missing-field",
+    "missing-route",
+    "missing-identity",
+    "two-identities",
+    "identity-in-defaults",
+    "duplicate-identity",
+    "identity",
+    "wrong-type",
+    "unquoted",
+    "empty",
+    "unknown-value",
+    "unknown-type",
+    "out-of-range",
+    "dangerous-url",
+    "on-change",
+    "too-large",
+    "key-with-spaces",
+    "unknown-key",
+    "wrong-value",
+    "url",
+]
+"""Every code that a problem may have; explanations.md has a section for each."""
+Complaint = tuple[ProblemCode, str, str]
+"""What is wrong, wherever it stands: code, message, hint."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
     """One thing that is wrong in a file, where it is, and what to do about it.
 
     `line` and `column` count from 1; 0 means the file as a whole.
-    `code` is stable: scripts may rely on it (docs/declarations.md lists them).
+    `code` is stable: scripts may rely on it.
     """
 
     file: str
     line: int
     column: int
-    code: str
+    code: ProblemCode
     message: str
     hint: str = ""
     warning: bool = False
@@ -87,6 +143,12 @@ class UsageError(ReconcilerError):
     code = "usage"
 
 
+def explained(problems: Sequence[Problem]) -> tuple[str, tuple[str, ...]]:
+    """Return hint and command that lead from problems to what the first of them means."""
+    code = next(problem.code for problem in problems if not problem.warning)
+    return f"What {code} means", ("explain", code)
+
+
 class ConfigError(ReconcilerError):
     """A configuration file, variable or flag holds something wrong."""
 
@@ -95,6 +157,8 @@ class ConfigError(ReconcilerError):
     def __init__(
         self, message: str, *, hint: str = "", command: tuple[str, ...] = (), problems: tuple[Problem, ...] = ()
     ) -> None:
+        if problems:
+            hint, command = explained(problems)
         super().__init__(message, hint=hint, command=command)
         self.problems = problems
 
@@ -106,7 +170,9 @@ class DeclarationError(ReconcilerError):
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         errors = sum(not problem.warning for problem in problems)
-        super().__init__(f"{errors} problem{'s' if errors != 1 else ''} in the declarations; nothing was sent.")
+        wrong = f"{errors} problem{'s' if errors != 1 else ''} in the declarations; nothing was sent."
+        hint, command = explained(problems)
+        super().__init__(wrong, hint=hint, command=command)
         self.problems = problems
 
 

@@ -48,21 +48,6 @@ def test_exit_codes_md_lists_every_code() -> None:
     assert sorted(map(int, listed)) == sorted(ExitCode)
 
 
-def test_every_problem_code_is_documented() -> None:
-    """docs/declarations.md explains each code that a problem may carry, and no code that none does."""
-    page = (ROOT / "docs" / "declarations.md").read_text(encoding="utf-8")
-    rows = [line.split(" | ")[0] for line in page.partition("| code | |")[2].splitlines() if line.startswith("| `")]
-    documented = {code for row in rows for code in re.findall(r"`([a-z-]+)`", row)}
-    shown = {
-        code
-        for path in (ROOT / "tests" / "declarations" / "bad").rglob("*.expected")
-        for code in re.findall(r"\[([a-z-]+)\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    assert shown - documented == set()
-    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "reconciler").rglob("*.py"))
-    assert {code for code in documented if f'"{code}"' not in sources} == set()
-
-
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     """Each relative link in the docs names a file that exists."""

@@ -172,7 +172,8 @@ def _require_allowed(shown: SavedPlan, run: _Run) -> None:
     """Raise GuardRefusal where a guard stands against the plan."""
     if shown.refusals:
         summarise_plan(shown, run.options, run.console)
-        raise GuardRefusal(f"refused by {count(len(shown.refusals), 'guard')}; nothing was sent.")
+        wrong, code = f"refused by {count(len(shown.refusals), 'guard')}; nothing was sent.", shown.refusals[0].code
+        raise GuardRefusal(wrong, hint=f"What {code} means", command=("explain", code))
 
 
 def _nothing_to_do(shown: SavedPlan, state: State, run: _Run) -> ExitCode:

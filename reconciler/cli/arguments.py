@@ -110,7 +110,7 @@ def parser(first: str = "") -> _Parser:
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser, dest="command")
-    all_of_them = (_init, _validate, _fmt, _plan, _show, _apply, _state, _history, _schema, _sandbox, _ci)
+    all_of_them = (_init, _validate, _fmt, _plan, _show, _apply, _state, _history, _schema, _explain, _sandbox, _ci)
     adders = {add.__name__: add for add in all_of_them}
     for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
@@ -404,6 +404,13 @@ def _schema(commands: Any) -> None:
         """,
     )
     parser.add_argument("name", nargs="?", choices=[*FORMATS], metavar="NAME", help=", ".join(FORMATS))
+
+
+def _explain(commands: Any) -> None:
+    parser = _command(
+        commands, "explain", "say what a code means, with an example, and what to do; without a code, list them all"
+    )
+    parser.add_argument("code", nargs="?", metavar="CODE", help="of a problem, a guard or an exit: unquoted, 5")
 
 
 def _sandbox(commands: Any) -> None:

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
         problems = error.problems
         present(lambda: problems_text(problems, console.style), lambda: problems_json(problems), options, console)
         if options.format == "text":
-            console.error(str(error))
+            console.error(str(error), console.hint(error))
         console.annotate(problems)
         return error.exit_code
     found = f"{count(len(declarations.interactions), 'interaction')} in {count(declarations.files, 'file')}"

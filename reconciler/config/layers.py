@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 from reconciler.config.settings import KEYS, TEXT, Configuration, ConfigurationFile, is_environment, takes
 from reconciler.config.urls import base_url_of, token_url_of
 from reconciler.endless import read_bytes
-from reconciler.errors import ConfigError, Problem
+from reconciler.errors import Complaint, ConfigError, Problem
 from reconciler.escape import readable
 from reconciler.loopback import is_loopback
 from reconciler.state.stores.places import is_shared
@@ -241,7 +241,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
 # -- what is wrong, in our words ---------------------------------------------------------------------------------
 
 
-def _complaint(detail: ErrorDetails) -> tuple[str, str, str]:
+def _complaint(detail: ErrorDetails) -> Complaint:
     """Return code, message and hint. The value isn't shown: it may be a secret that got there by mistake."""
     kind, at, value = detail["type"], detail["loc"], detail["input"]
     name = ".".join(str(part) for part in at if part != "[key]") or "the file"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from reconciler.errors import Problem
+from reconciler.errors import Problem, ProblemCode
 from reconciler.escape import readable
 
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -136,7 +136,7 @@ def _named(path: str, name: str) -> Source | Problem:
         return _problem(name, "file-name", "the name is not UTF-8", "rename the file, or its folder")
 
 
-def _problem(name: str, code: str, message: str, hint: str = "") -> Problem:
+def _problem(name: str, code: ProblemCode, message: str, hint: str = "") -> Problem:
     return Problem(readable(name), 0, 0, code, message, hint)
 
 

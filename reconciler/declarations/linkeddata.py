@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from reconciler.declarations.messages import suggestion
 from reconciler.declarations.schema import LINKEDDATA_TYPES
+from reconciler.errors import ProblemCode
 from reconciler.yamlfile.document import Path
 
 _DANGEROUS: Final = frozenset({"javascript", "data", "vbscript", "file"})
@@ -21,7 +22,7 @@ _SAFE: Final = ("https://", "http://")
 class ReportProblem(Protocol):
     """Takes a problem of the value at a path: its code, what is said of the value, a hint."""
 
-    def __call__(self, path: Path, code: str, said: str, hint: str = "", *, warning: bool = False) -> None: ...  # noqa: D102 - said above
+    def __call__(self, path: Path, code: ProblemCode, said: str, hint: str = "", *, warning: bool = False) -> None: ...  # noqa: D102 - said above
 
 
 def check_linkeddata(

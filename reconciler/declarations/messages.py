@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from reconciler.declarations.json_schema import choices, home, known_fields
 from reconciler.declarations.schema import LINKEDDATA_TYPES, ON_CHANGE
-from reconciler.errors import Problem
+from reconciler.errors import Complaint, Problem
 from reconciler.escape import brief, visible
 from reconciler.interaction import ONCE_PREFIX
 from reconciler.yamlfile.document import Document, Path
@@ -57,7 +57,7 @@ def _joined(path: Path) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{visible(part)}" for part in path).lstrip(".")
 
 
-def problem_at(document: Document, name: str, path: Path, text: tuple[str, str, str], *, key: bool = False) -> Problem:
+def problem_at(document: Document, name: str, path: Path, text: Complaint, *, key: bool = False) -> Problem:
     """Return a problem at the value (or key) at `path`; `text` is its code, message and hint."""
     mark = document.mark(path, key=key)
     return Problem(name, mark.line + 1, mark.column + 1, *text)
@@ -88,7 +88,7 @@ class _Translator:
     def _where(self, path: Path) -> str:
         return where(self._document, path)
 
-    def _missing(self, path: Path) -> tuple[str, str, str] | None:
+    def _missing(self, path: Path) -> Complaint | None:
         if path != ("interactions",):
             return ("missing-field", f"{self._where(path[:-1])} has no '{path[-1]}'", "")
         document = self._document.value
@@ -99,7 +99,7 @@ class _Translator:
             hint = "put each interaction into the list `interactions:`"
         return ("missing-field", "the document has no 'interactions'", hint)
 
-    def _extra(self, path: Path) -> tuple[str, str, str]:
+    def _extra(self, path: Path) -> Complaint:
         field, container = str(path[-1]), path[:-1]
         if field in _REFUSED and _is_interaction(container):
             return _REFUSED[field]
@@ -116,7 +116,7 @@ class _Translator:
         )
         return ("unknown-field", f"{message} in {self._where(container)}", _field_hint(field, container, close))
 
-    def _wrong(self, kind: str, path: Path) -> tuple[str, str, str]:
+    def _wrong(self, kind: str, path: Path) -> Complaint:
         value, subject = self._document.at(path), self._where(path)
         if kind == "string_too_short":
             return ("empty", f"{subject} is empty", "")
@@ -132,7 +132,7 @@ class _Translator:
             return ("unquoted", message, f"write it in quotes: {self._quoted(path, text)}")
         return ("wrong-type", message, _type_hint(expected, value))
 
-    def _choice(self, path: Path, value: Any) -> tuple[str, str, str]:
+    def _choice(self, path: Path, value: Any) -> Complaint:
         known = choices(path)
         message = f"{self._where(path)} must be {', '.join(known[:-1])} or {known[-1]}"
         if not isinstance(value, str):
@@ -193,7 +193,7 @@ def _type_hint(expected: str, value: object) -> str:
     return ""
 
 
-_REFUSED: Final = {
+_REFUSED: Final[dict[str, Complaint]] = {
     "action": (
         "action",
         "'action' is not declared: an interaction that is declared is dispatched",
@@ -205,7 +205,7 @@ _REFUSED: Final = {
         "remove this line; `externalid` is what identifies the interaction",
     ),
 }
-_API_BODY: Final = (
+_API_BODY: Final[Complaint] = (
     "api-body",
     "this is a request body of the API, not a declaration",
     "rename `requests` to `interactions`, and remove each `action` and `requestid`",

@@ -16,7 +16,7 @@ from reconciler.declarations.messages import problem_at, suggestion, translated,
 from reconciler.declarations.result import ValidationResult
 from reconciler.declarations.rules import DeclarationRules
 from reconciler.declarations.schema import ON_CHANGE, PREVENT_RELEASE, SENT, WHOLE, shape_errors
-from reconciler.errors import Problem
+from reconciler.errors import Problem, ProblemCode
 from reconciler.interaction import (
     ONCE_PREFIX,
     Interaction,
@@ -96,7 +96,7 @@ class _Checker:
                 mark = marks[index + 1]
                 self._interaction(item, ("interactions", index), Place(self._name, mark.line + 1, mark.column + 1))
 
-    def _problem(self, path: Path, code: str, said: str, hint: str = "", *, warning: bool = False) -> None:
+    def _problem(self, path: Path, code: ProblemCode, said: str, hint: str = "", *, warning: bool = False) -> None:
         message = f"{where(self._document, path)} {said}"
         problem = problem_at(self._document, self._name, path, (code, message, hint))
         self.checked.problems.append(replace(problem, warning=True) if warning else problem)
@@ -164,7 +164,7 @@ class _Checker:
         for around, name in WHOLE:
             holder = _at(whole, around) if around else whole
             if isinstance(holder, dict) and name not in holder and not self._misspelt(holder, path, name):
-                code = "missing-field" if around else "missing-route"
+                code: ProblemCode = "missing-field" if around else "missing-route"
                 self._problem(self._source(path, around), code, f"has no '{name}'", "set it here or in `defaults`")
         if "lifecycle" in whole and (change := _at(whole, ("lifecycle", "on_change"))) is not None:
             self._on_change(whole, path, change)

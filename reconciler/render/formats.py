@@ -29,7 +29,7 @@ class ProblemJson(TypedDict):
 
     severity: Severity
     code: str
-    """Stable; the codes are in docs/declarations.md."""
+    """Stable; `reconciler explain` lists them."""
     file: str
     line: int
     """From 1; 0 is the file as a whole."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from reconciler.errors import Problem
+from reconciler.errors import Problem, ProblemCode
 from reconciler.yamlfile.document import Document, Mark, Parsed
 from reconciler.yamlfile.scalars import SPECIAL, describe, resolve
 
@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[a-z_]{1,40}").fullmatch
 class YamlRefused(Exception):
     """The rest of the file can't be read."""
 
-    def __init__(self, mark: Mark, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, mark: Mark, code: ProblemCode, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.mark, self.code, self.hint = mark, code, hint
 
@@ -85,7 +85,7 @@ class Builder:
         document.value = self._node(event, 0)
         self.parsed.documents.append(document)
 
-    def _problem(self, mark: Mark, code: str, message: str, hint: str = "") -> None:
+    def _problem(self, mark: Mark, code: ProblemCode, message: str, hint: str = "") -> None:
         self.parsed.problems.append(Problem(self._name, mark.line + 1, mark.column + 1, code, message, hint))
 
     def _node(self, event: Any, depth: int) -> Any:

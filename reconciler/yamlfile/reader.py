@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final
 
-from reconciler.errors import Problem
+from reconciler.errors import Complaint, Problem
 from reconciler.escape import visible
 from reconciler.yamlfile.builder import Builder, YamlRefused
 from reconciler.yamlfile.document import Mark, Parsed
@@ -151,7 +151,7 @@ def _unreadable(builder: Builder, error: Exception, name: str) -> Parsed:
     return Parsed(problems=[*builder.parsed.problems, problem])
 
 
-def _syntax(message: str, start: int) -> tuple[str, str, str]:
+def _syntax(message: str, start: int) -> Complaint:
     """Return code, message and hint of a parser's message; `start` is the line where what it is about starts."""
     if "\\t" in message or "tab" in message:
         return "tab", "a tab can't indent", "indent with spaces"

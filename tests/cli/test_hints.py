@@ -56,7 +56,7 @@ def elsewhere(place: Workplace) -> Workplace:
     ("command", "code", "next_ones"),
     [
         (["plan"], 0, [["apply", "--new-state"], ["init"]]),
-        (["apply", "--auto-approve"], 5, [["init"]]),
+        (["apply", "--auto-approve"], 5, [["init"], ["explain", "no-state"]]),
         (["state", "list"], 5, [["init"]]),
         (["apply", "nothing.json"], 1, []),
         (["apply", "interactions/one.yaml"], 1, [["plan", "--out", "FILE"]]),

@@ -50,13 +50,14 @@ def test_a_key_is_added_in_one_place(tmp_path: Path) -> None:
     )
     must = "greeting_limit must be a whole number from 0 to 10,000,000, this is a string [wrong-type]"
     count = "Error: 1 problem in the configuration; nothing was sent."
+    wrong = "  What wrong-type means: reconciler explain wrong-type"
     table, said = ran.stdout.split("\n\n")
     assert "| `greeting_limit` | a whole number from 0 to 10,000,000 | `7` | How many greetings" in table
     assert said.splitlines() == [
         *("Valid: 0 interactions in 0 files.", "0"),
-        *(f"reconciler.yaml:1:17: error: {must}", count, "1"),
+        *(f"reconciler.yaml:1:17: error: {must}", count, wrong, "1"),
         *("reconciler.yaml:1:1: error: greting_limit: there is no such key [unknown-key]",),
-        *("  hint: did you mean greeting_limit?", count, "1"),
-        *(f"RECONCILER_GREETING_LIMIT: error: {must}", count, "1"),
+        *("  hint: did you mean greeting_limit?", count, wrong.replace("wrong-type", "unknown-key"), "1"),
+        *(f"RECONCILER_GREETING_LIMIT: error: {must}", count, wrong, "1"),
         *("Valid: 0 interactions in 0 files.", "0"),
     ]
