@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reconciler.commandline import CommandLine
 from reconciler.delivery.report import Report
 from reconciler.planning.guards import Approvals
+from reconciler.planning.selection import Selection
 from reconciler.render.html.page import page
 from reconciler.render.links import SourceLinks
 from reconciler.state.model import Kind
@@ -28,6 +30,7 @@ def reported(names: Sequence[str] = ("crm-1", "crm-2", "crm-3", "crm-4", "crm-5"
     now = [interaction(name, line=3 + number, route="CrmNight") for number, name in enumerate(names)]
     was = [interaction(name, line=3 + number) for number, name in enumerate(names)]
     saved = plans.saved(now, was, approved=Approvals(releases=len(names)))
+    saved = replace(saved, plan=saved.plan.only(Selection((names[0], "crm-*")), names))
     reason = f"no such route: {names[0]}"
     links = {
         "requestid-3": pending(now[2], Kind.RELEASE),

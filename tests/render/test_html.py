@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from reconciler.escape import visible
 from reconciler.planning.saved_plan import decode, encode
+from reconciler.planning.selection import Selection
 from reconciler.render.html.page import page
 from reconciler.render.links import SourceLinks
 from reconciler.render.outline import outline
@@ -122,6 +124,16 @@ def test_each_change_stands_on_the_page_once() -> None:
         text, groups = page(saved), [group for section in outline(saved).sections for group in section.groups]
         assert text.count("<article ") == len(groups)
         assert len(re.findall(r"<(?:article|li) [^>]*data-file=", text)) == len(saved.plan.changes)
+
+
+def test_a_part_of_a_plan_says_so() -> None:
+    """What was chosen stands at the top, in code, and how much that leaves out in the counts."""
+    saved = plans.forty()
+    plan = saved.plan.only(Selection(("New_*", "<b>")), {"New_00"})
+    text = page(replace(saved, plan=plan))
+    assert "<h2>Only a part</h2>\n<ul><li><code>--target='New_*'</code></li>" in text
+    assert "<code>--target='&lt;b&gt;'</code>" in text
+    assert "37 changes left out by --target" in text
 
 
 def test_no_digest_and_no_sensitive_value_is_shown() -> None:

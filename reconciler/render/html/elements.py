@@ -45,7 +45,7 @@ def named(before: str, name: str | None, after: str = "") -> list[Part]:
 
 def bulleted(items: Iterable[Part], kind: str = "") -> list[Element]:
     """Return a list, or nothing where nothing is in it."""
-    listed = [element("li", item) if isinstance(item, str) else item for item in items]
+    listed = [element("li", item) if isinstance(item, str) or item.tag != "li" else item for item in items]
     return [element("ul", *listed, **({"class": kind} if kind else {}))] if listed else []
 
 
