@@ -7,6 +7,7 @@ INSTALLED := .venv/installed
 READY := .venv/ready
 EDITOR := .venv/node/ready
 BROWSER := .venv/node/browser
+SHELLS := .venv/shells
 SERVERS := .venv/servers
 PYTEST := $(BIN)/python -m pytest
 SERVE = @$(BIN)/python -m tests.servers $@
@@ -54,6 +55,13 @@ $(BROWSER): | $(EDITOR)
 	if command -v chromium >/dev/null; then touch $@; \
 	else echo "Pages are not looked at in a browser: there is no chromium. As root: apt-get install chromium" >&2; fi
 
+# The shells that complete commands in tests, which skip one that is not there.
+$(SHELLS): | $(READY)
+	if command -v zsh >/dev/null && command -v fish >/dev/null; then touch $@; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -qq --yes --no-install-recommends zsh fish >/dev/null && touch $@; \
+	else echo "Completion is not tried in each shell. As root: apt-get install zsh fish" >&2; fi
+
 # Object stores that tests talk to.
 $(SERVERS): pyproject.toml | $(READY) $(EDITOR)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group servers
@@ -72,7 +80,7 @@ azurite: $(SERVERS)
 demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
-test: $(READY) $(EDITOR) $(BROWSER) $(SERVERS)
+test: $(READY) $(EDITOR) $(BROWSER) $(SERVERS) $(SHELLS)
 	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(READY)

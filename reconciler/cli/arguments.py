@@ -110,7 +110,21 @@ def parser(first: str = "") -> _Parser:
     )
     top.add_argument("--version", action="version", version=f"reconciler {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser, dest="command")
-    all_of_them = (_init, _validate, _fmt, _plan, _show, _apply, _state, _history, _schema, _explain, _sandbox, _ci)
+    all_of_them = (
+        _init,
+        _validate,
+        _fmt,
+        _plan,
+        _show,
+        _apply,
+        _state,
+        _history,
+        _schema,
+        _explain,
+        _completion,
+        _sandbox,
+        _ci,
+    )
     adders = {add.__name__: add for add in all_of_them}
     for add in [adders[f"_{first}"]] if f"_{first}" in adders else adders.values():
         add(commands)
@@ -411,6 +425,26 @@ def _explain(commands: Any) -> None:
         commands, "explain", "say what a code means, with an example, and what to do; without a code, list them all"
     )
     parser.add_argument("code", nargs="?", metavar="CODE", help="of a problem, a guard or an exit: unquoted, 5")
+
+
+def _completion(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "completion",
+        "print a script that completes commands for a shell",
+        """
+        To have it in each shell:
+
+        # bash: reconciler completion bash > ~/.local/share/bash-completion/completions/reconciler
+        # zsh:  reconciler completion zsh > a folder of $fpath/_reconciler
+        # fish: reconciler completion fish > ~/.config/fish/completions/reconciler.fish
+        """,
+    )
+    shells = ["bash", "zsh", "fish"]
+    parser.add_argument(
+        "shell", choices=[*shells, "addresses", "environments"], metavar="SHELL", help=", ".join(shells)
+    )
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
 
 
 def _sandbox(commands: Any) -> None:

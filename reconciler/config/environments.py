@@ -19,6 +19,12 @@ def block(name: str, lines: Sequence[str], indent: str = "  ") -> list[str]:
     return [f"{indent}{name}:", *(f"{indent}  {line}" for line in lines)]
 
 
+def names(data: bytes) -> list[str]:
+    """Return the environments of a file; none where it can't be read."""
+    document = _document(data)
+    return [*_environments(document)] if document else []
+
+
 def with_environment(data: bytes, name: str, lines: Sequence[str]) -> bytes | None:
     """Return a file with an environment of this name; as it is, if it has one.
 
