@@ -174,9 +174,3 @@ def test_the_apis_own_message(body: bytes, said: str) -> None:
 def test_retry_after(header: str | None, wait: float) -> None:
     """Retry-After is seconds or a date; what is past or nonsense asks for nothing."""
     assert seconds(header, NOW) == wait
-
-
-@given(st.text(max_size=40))
-def test_no_retry_after_is_too_odd(header: str) -> None:
-    """Whatever the header holds, the wait is a number from 0 up."""
-    assert seconds(header, NOW) >= 0
