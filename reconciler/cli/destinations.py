@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -86,11 +86,12 @@ def _head(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: Iterable[bytes]) -> None:
     """Write a file as a whole, the user's alone, so that a reader never sees half of it; a pipe is written to."""
     try:
         if _is_stream(path):
-            path.write_bytes(data)
+            with path.open("wb") as stream:
+                stream.writelines(data)
         else:
             _replace(Path(os.path.realpath(path)), data)
     except OSError as error:
@@ -104,16 +105,16 @@ def rewrite_file(path: Path, before: bytes, after: bytes) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
         if path.read_bytes() != before:
             raise ReconcilerError(f"{path}: it changed meanwhile, and is left as it is", hint="Run this again.")
-        _replace(path, after, mode)
+        _replace(path, [after], mode)
     except OSError as error:
         raise ReconcilerError(f"{path}: it can't be written: {error.strerror}") from error
 
 
-def _replace(path: Path, data: bytes, mode: int = 0o600) -> None:
+def _replace(path: Path, data: Iterable[bytes], mode: int = 0o600) -> None:
     descriptor, spare = tempfile.mkstemp(prefix=".reconciler-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            file.writelines(data)
             os.fchmod(descriptor, mode)
         Path(spare).replace(path)
     except BaseException:

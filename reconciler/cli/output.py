@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from reconciler.commandline import operands
 from reconciler.delivery.report import Report
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.outline import NO_VALUES
-from reconciler.render.text import Detail, View, plan_text
+from reconciler.render.text import Detail, View, plan_pieces
 
 
 def render(
@@ -23,11 +23,24 @@ def render(
     options: argparse.Namespace,
     console: Console,
     values: Mapping[str, Mapping[str, str]] = NO_VALUES,
-) -> str:
-    """Return the plan in the format that was asked for; `values` are sensitive ones to show, in text only."""
+) -> Iterator[str]:
+    """Yield the plan in the format that was asked for, piece by piece; `values` are shown in text only."""
     if options.format == "text":
-        return plan_text(saved, view(options, console, values))
-    return _FORMATS[options.format](saved, options, console)
+        return _larger(plan_pieces(saved, view(options, console, values)))
+    return _larger(_FORMATS[options.format](saved, options, console))
+
+
+def _larger(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield the same in pieces that are worth a write each."""
+    held: list[str] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _WRITE:
+            yield "".join(held)
+            held, size = [], 0
+    yield "".join(held)
 
 
 def view(options: argparse.Namespace, console: Console, values: Mapping[str, Mapping[str, str]] = NO_VALUES) -> View:
@@ -44,10 +57,10 @@ def _whole(options: argparse.Namespace) -> Iterator[str]:
         yield from (f"--{name}={selector}" for selector in getattr(options, name.replace("-", "_")))
 
 
-def _json(saved: SavedPlan, _options: argparse.Namespace, _console: Console) -> str:
-    from reconciler.render.machine import plan_json  # noqa: PLC0415  # only where asked for
+def _json(saved: SavedPlan, _options: argparse.Namespace, _console: Console) -> Iterable[str]:
+    from reconciler.render.machine import plan_json_pieces  # noqa: PLC0415  # only where asked for
 
-    return plan_json(saved)
+    return plan_json_pieces(saved)
 
 
 def markdown(saved: SavedPlan, options: argparse.Namespace, console: Console) -> str:
@@ -64,24 +77,27 @@ def html(saved: SavedPlan, options: argparse.Namespace, console: Console, report
     return page(saved, links(settings_folder(options), os.environ), console.command, report)
 
 
-_FORMATS: Final[Mapping[str, Callable[[SavedPlan, argparse.Namespace, Console], str]]] = {
+_FORMATS: Final[Mapping[str, Callable[[SavedPlan, argparse.Namespace, Console], Iterable[str]]]] = {
     "json": _json,
-    "markdown": markdown,
-    "html": html,
+    "markdown": lambda *of: [markdown(*of)],
+    "html": lambda *of: [html(*of)],
 }
+_WRITE: Final = 1 << 16
 
 
 def write_copies(saved: SavedPlan, options: argparse.Namespace, console: Console) -> None:
     """Write the plan into the files that were asked for beside what is shown."""
     for name, written in _FORMATS.items():
         if into := getattr(options, f"{name}_into"):
-            write_file(Path(options.directory or ".") / into, written(saved, options, console).encode())
+            write_file(
+                Path(options.directory or ".") / into, map(str.encode, _larger(written(saved, options, console)))
+            )
 
 
 def write_page(saved: SavedPlan, options: argparse.Namespace, console: Console, report: Report | None = None) -> None:
     """Write the page of an apply, if it was asked for: the plan, and then what became of it."""
     if options.html_into:
-        write_file(Path(options.directory or ".") / options.html_into, html(saved, options, console, report).encode())
+        write_file(Path(options.directory or ".") / options.html_into, [html(saved, options, console, report).encode()])
 
 
 def present(
@@ -90,4 +106,4 @@ def present(
     """Show a result, as text or as a JSON document, and write that where it was asked for besides."""
     console.out(document() if options.format == "json" else text())
     if options.json_into:
-        write_file(Path(options.directory or ".") / options.json_into, document().encode())
+        write_file(Path(options.directory or ".") / options.json_into, [document().encode()])

@@ -31,7 +31,8 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     reviewed = review(workspace, state, options, console, standing=no_state)
     saved = reviewed.shown
     console.observers.told(Planned(saved))
-    console.say(render(saved, options, console, reviewed.values))
+    for piece in render(saved, options, console, reviewed.values):
+        console.say(piece)
     console.commands(refusal_annotations(saved.refusals))
     write_copies(saved, options, console)
     summarise_plan(saved, options, console)
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 
 def _save(saved: SavedPlan, options: argparse.Namespace, console: Console) -> None:
-    write_file(Path(options.directory or ".") / options.out, saved_plan.encode(saved))
+    write_file(Path(options.directory or ".") / options.out, [saved_plan.encode(saved)])
     console.note(f"Saved. To apply exactly this: {console.command('apply', *operands(options.out))}")
 
 

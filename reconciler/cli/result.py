@@ -43,7 +43,7 @@ class Result:
         try:
             # What was not found harmless is written only where an earlier run wrote, so that nothing old is read there.
             if self._checked or is_result(path):
-                write_file(path, text.encode())
+                write_file(path, [text.encode()])
         except ReconcilerError as error:
             self._console.cut = True
             self._console.error(str(error))

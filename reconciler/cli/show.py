@@ -18,6 +18,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     check_outputs(options, {path: "the saved plan"}, console)
     saved = read_plan(path)
     console.command = console.command.within(saved.environment)
-    console.out(render(saved, options, console))
+    for piece in render(saved, options, console):
+        console.out(piece)
     write_copies(saved, options, console)
     return ExitCode.DONE

@@ -44,7 +44,7 @@ class FieldChange(NamedTuple):
 
 
 def added(provider: str | None, fields: Fields) -> tuple[FieldChange, ...]:
-    """Return every field of an interaction that is dispatched anew."""
+    """Return every field of an interaction."""
     return compare(None, _NOTHING, provider, fields, sensitive_changed=False)
 
 

@@ -27,7 +27,6 @@ from reconciler.interaction import (
     same_content,
     without_sensitive,
 )
-from reconciler.planning import diff
 from reconciler.planning.plan import Action, Change, Plan, Reason, Side, Step
 from reconciler.planning.renames import with_renames
 from reconciler.planning.unknown_outcomes import PendingChain, needs_settling, reuse_unsent, settle, tolerant, why_held
@@ -131,14 +130,12 @@ def _closed(case: _Case, policy: PlanPolicy) -> Change | None:
     if maybe_open and wanted.prevent_release:
         return _held(case, Reason.HELD_MAYBE_OPEN, _failed_side(maybe_open), policy)
     release_first = _tolerant(maybe_open, policy) if maybe_open else ()
-    fields = _public(wanted, policy)
     change = Change(
         Action.DISPATCH,
         case.address,
         Reason.MAYBE_OPEN if maybe_open else Reason.NOT_OPEN,
-        after=_side(wanted, fields),
+        after=_side(wanted, _public(wanted, policy)),
         steps=(*release_first, _dispatch(wanted)),
-        diff=diff.added(wanted.provider, fields),
     )
     return _retried(change, case.failures, Kind.DISPATCH)
 
@@ -197,10 +194,9 @@ def _same(case: _Case, opened: Open, wanted: Interaction, policy: PlanPolicy) ->
 
 
 def _differs(case: _Case, opened: Open, wanted: Interaction, policy: PlanPolicy) -> Change:
-    shall = _public(wanted, policy)
-    before, after = _before(opened, policy), _side(wanted, shall)
-    changed = _changed_fields(opened, wanted, shall, policy)
-    change = partial(Change, address=case.address, before=before, after=after, diff=changed)
+    before, after = _before(opened, policy), _side(wanted, _public(wanted, policy))
+    secret = _sensitive_changed(opened.provider, opened.digest, orjson.loads(before.fields), wanted, policy.sensitive)
+    change = partial(Change, address=case.address, before=before, after=after, sensitive_changed=secret)
     maybe_closed, failures = _maybe_closed(case.failures), case.failures
     if wanted.on_change is OnChange.KEEP and not maybe_closed:
         known = (opened.source, opened.prevent_release, opened.fields)
@@ -216,15 +212,9 @@ def _differs(case: _Case, opened: Open, wanted: Interaction, policy: PlanPolicy)
     return _retried(change(action=Action.REPLACE, reason=reason, steps=steps), failures, Kind.RELEASE)
 
 
-def _changed_fields(
-    opened: Open, wanted: Interaction, shall: Mapping[str, Json], policy: PlanPolicy
-) -> tuple[diff.FieldChange, ...]:
-    was = public_fields(orjson.loads(opened.fields), policy.sensitive)
-    secret = _sensitive_changed(opened, was, wanted, policy.sensitive)
-    return diff.compare(opened.provider, was, wanted.provider, shall, sensitive_changed=secret)
-
-
-def _sensitive_changed(opened: Open, was: Mapping[str, Json], wanted: Interaction, sensitive: frozenset[str]) -> bool:
+def _sensitive_changed(
+    provider: str | None, digest: str, was: Mapping[str, Json], wanted: Interaction, sensitive: frozenset[str]
+) -> bool:
     """Whether a sensitive value differs: the old content with the new values would have the old digest if none did."""
     hidden = [item for item in was.get("linkeddata", ()) if "value" not in item]
     secret = [item for item in wanted.request.get("linkeddata", ()) if is_sensitive(item, sensitive)]
@@ -232,8 +222,7 @@ def _sensitive_changed(opened: Open, was: Mapping[str, Json], wanted: Interactio
         return True
     externalid = None if is_once(wanted.address) else wanted.address
     body = dispatch_body(externalid, _with_values(was, secret))
-    scheme = opened.digest.partition(":")[0]
-    return content_digest(opened.provider, body, scheme) != opened.digest
+    return content_digest(provider, body, digest.partition(":")[0]) != digest
 
 
 def _with_values(fields: Mapping[str, Json], items: Iterable[Json]) -> Mapping[str, Json]:

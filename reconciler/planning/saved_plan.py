@@ -78,12 +78,12 @@ def _checksum(content: dict[str, Any]) -> str:
 
 def _plain(plan: Plan) -> dict[str, Any]:
     plain = asdict(plan)
-    for change in plain["changes"]:
+    for change, made in zip(plain["changes"], plan.changes, strict=True):
         change.update(
             before=change["before"] and _plain_side(change["before"]),
             after=change["after"] and _plain_side(change["after"]),
             steps=[step._asdict() for step in change["steps"]],
-            diff=[field._asdict() for field in change["diff"]],
+            diff=[field._asdict() for field in made.differences],
         )
     return plain
 

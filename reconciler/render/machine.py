@@ -6,7 +6,8 @@ Pure. Digests stay out (phone numbers can be guessed from them), and so does eve
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from textwrap import indent
 
 from reconciler.errors import Problem
 from reconciler.planning.diff import FieldChange, Secrecy
@@ -16,6 +17,7 @@ from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import (
     FORMAT_VERSION,
     ChangeHeadJson,
+    ChangeJson,
     Counted,
     FieldJson,
     PlanHeadJson,
@@ -31,15 +33,21 @@ from reconciler.state.model import Target
 
 
 def plan_json(saved: SavedPlan) -> str:
-    """Return the plan as an indented ASCII JSON document, newline included."""
-    document: PlanJson = {
-        "format_version": FORMAT_VERSION,
-        **plan_head(saved),
-        "changes": [
-            {**change_head(change), "requests": [_step(step) for step in change.steps]} for change in saved.plan.changes
-        ],
-    }
-    return to_json(document)
+    """Return the plan as one document; see `plan_json_pieces`."""
+    return "".join(plan_json_pieces(saved))
+
+
+def plan_json_pieces(saved: SavedPlan) -> Iterator[str]:
+    """Yield the plan as an indented ASCII JSON document, a change at a time, newline included."""
+    head: PlanJson = {"format_version": FORMAT_VERSION, **plan_head(saved), "changes": []}
+    before, end = to_json(head).rsplit("]", 1)
+    yield before
+    lead = "\n"
+    for change in saved.plan.changes:
+        made: ChangeJson = {**change_head(change), "requests": [_step(step) for step in change.steps]}
+        yield lead + indent(to_json(made).rstrip(), "    ")
+        lead = ",\n"
+    yield ("\n  ]" if saved.plan.changes else "]") + end
 
 
 def plan_head(saved: SavedPlan) -> PlanHeadJson:
@@ -127,7 +135,7 @@ def change_head(change: Change) -> ChangeHeadJson:
         "follows": list(change.follows),
         "before": _side(change.before),
         "after": _side(change.after),
-        "fields": [_field(field) for field in change.diff],
+        "fields": [_field(field) for field in change.differences],
     }
 
 

@@ -5,6 +5,7 @@ Pure: what every rendering says, each in its own signs. Its texts are escaped; v
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,10 +75,20 @@ class Shape(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Changes of one shape, by their places."""
+    """Changes of one shape, by their places; `values` are the sensitive ones of the first to show, by field."""
 
-    shape: Shape
     changes: tuple[Change, ...]
+    values: Mapping[str, str] = _NO_VALUE
+
+    @property
+    def shape(self) -> Shape:
+        """What is shown of each; made when it is looked at, for the shapes of 100,000 changes take much room."""
+        return shape(self.changes[0], self.values)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing but a dispatch of what is declared happens to them."""
+        return self.changes[0].reason is Reason.NOT_OPEN and not self.changes[0].failure
 
     @property
     def place(self) -> str:
@@ -150,13 +161,18 @@ def _where(saved: SavedPlan) -> Iterator[tuple[str, str]]:
 
 
 def _sections(changes: Iterable[Change], values: Mapping[str, Mapping[str, str]]) -> Iterator[Section]:
-    found: defaultdict[Action, defaultdict[Shape, list[Change]]] = defaultdict(lambda: defaultdict(list))
+    found: defaultdict[Action, defaultdict[bytes, list[Change]]] = defaultdict(lambda: defaultdict(list))
     for change in sorted(changes, key=_by_place):
-        found[change.action][shape(change, values.get(change.address, {}))].append(change)
+        found[change.action][_key(shape(change, values.get(change.address, {})))].append(change)
     for action, (title, note) in ORDER.items():
         if action in found:
-            groups = tuple(Group(form, tuple(alike)) for form, alike in found[action].items())
-            yield Section(action, title, note, groups)
+            alike = map(tuple, found[action].values())
+            yield Section(action, title, note, tuple(Group(each, values.get(each[0].address, {})) for each in alike))
+
+
+def _key(made: Shape) -> bytes:
+    """Return what stands for a shape: a digest, for the shape itself is a hundred times as large."""
+    return hashlib.blake2b(repr(made).encode(), digest_size=16).digest()
 
 
 def _by_place(change: Change) -> tuple[str, int, str]:
@@ -173,7 +189,7 @@ def shape(change: Change, values: Mapping[str, str] = _NO_VALUE) -> Shape:
         f"attempt {change.attempt}: failed {times(change.attempt - 1)}" if change.attempt > 1 else "",
         tuple(_notes(change)),
         tuple(step_words(change.steps)) if told else (),
-        tuple(_field(field, change, values) for field in change.diff if not _stays(field, change)),
+        tuple(_field(field, change, values) for field in change.differences if not _stays(field, change)),
         change.before is None,
         visible(gone.source) if gone else "",
         visible(gone.provider or "") if gone else "",
@@ -234,8 +250,8 @@ def _shown_object(value: dict[str, object]) -> str:
 
 def rename(group: Group) -> Iterator[str]:
     """Yield that it is a rename, if it is."""
-    if group.shape.renamed:
-        change = group.changes[0]
+    change = group.changes[0]
+    if change.renamed:
         pair = [change.address, change.renamed]
         old, new = map(brief, pair if change.action is Action.RELEASE else reversed(pair))
         yield f"a rename, all else being equal: {old} → {new}" + (" and so on" if len(group.changes) > 1 else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Final, NamedTuple
 from unicodedata import east_asian_width
 
@@ -16,7 +17,7 @@ from reconciler.escape import brief, visible
 from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Action, Change
 from reconciler.planning.saved_plan import SavedPlan
-from reconciler.render.outline import NO_VALUES, Field, Group, Outline, Section, outline, place, rename
+from reconciler.render.outline import NO_VALUES, Field, Group, Outline, Section, Shape, outline, place, rename
 from reconciler.render.style import ALARM, BOLD, GREEN, RED, YELLOW, Style
 from reconciler.render.style import PLAIN as PLAIN_STYLE
 from reconciler.render.words import count, selection, summary
@@ -80,13 +81,23 @@ _PLAIN: Final = View()
 
 
 def plan_text(saved: SavedPlan, view: View = _PLAIN) -> str:
-    """Return the plan: a header, the changes, and what it comes to; that stands first too where they fill a screen."""
+    """Return the plan as one text; see `plan_pieces`."""
+    return "".join(plan_pieces(saved, view))
+
+
+def plan_pieces(saved: SavedPlan, view: View = _PLAIN) -> Iterator[str]:
+    """Yield the plan: a header, the changes, and what it comes to; that stands first too where they fill a screen."""
     made = outline(saved, view.values)
     changes = _changes(made, view)
+    screen = [*islice(changes, _SCREEN + 1)]
     closing = closing_text(made, view)
-    above = [closing] if len(changes) > _SCREEN else []
-    below = ["\n".join(changes)] if changes else []
-    return "\n\n".join([header(made, view), *above, *below, closing]) + "\n"
+    yield header(made, view) + "\n\n"
+    if len(screen) > _SCREEN:
+        yield closing + "\n\n"
+    if screen:
+        yield from (line + "\n" for line in chain(screen, changes))
+        yield "\n"
+    yield closing + "\n"
 
 
 def header(made: Outline, view: View) -> str:
@@ -124,23 +135,41 @@ def refusal_lines(refusals: Sequence[Refusal], view: View = _PLAIN) -> Iterator[
 # -- changes -----------------------------------------------------------------------------------------------------
 
 
-def _changes(made: Outline, view: View) -> list[str]:
-    """Return as much of the changes as is asked for, or can be read."""
-    sections = [s for s in made.sections if view.detail is Detail.FULL or s.action is not Action.RECORD]
+def _changes(made: Outline, view: View) -> Iterator[str]:
+    """Yield as much of the changes as is asked for, or can be read: what is least dangerous is shortened first."""
+    if view.detail is Detail.FULL:
+        for section in made.sections:
+            yield from _whole(section, view)
+        return
+    sections = [section for section in made.sections if section.action is not Action.RECORD]
+    shown = [None] * len(sections) if view.detail is Detail.CONCISE else _shown(sections, view)
+    for section, lines in zip(sections, shown, strict=True):
+        yield from _briefly(section, view) if lines is None else lines
     groups = [group for section in sections for group in section.groups]
-    lines = [] if view.detail is Detail.CONCISE else [line for group in groups for line in _group(group, view)]
-    if view.detail is Detail.FULL or not groups:
-        return lines
-    if not lines or len(lines) > _MOST_LINES or sum(map(len, lines)) > _MOST_CHARACTERS:
-        lines = [line for section in sections for line in _briefly(section, view)]
-    elif all(len(group.changes) <= _FEW for group in groups):
-        return lines
-    return [*lines, f"  To see all of it: {view.command(*view.whole)}"]
+    if None in shown or any(len(group.changes) > _FEW for group in groups):
+        yield f"  To see all of it: {view.command(*view.whole)}"
+
+
+def _shown(sections: Sequence[Section], view: View) -> list[list[str] | None]:
+    """Return the lines of each section, the most dangerous first; None for what is more than can be read."""
+    shown: list[list[str] | None] = []
+    room, characters = _MOST_LINES, _MOST_CHARACTERS
+    for section in sections:
+        lines = [*islice(_whole(section, view), room + 1)]
+        size = sum(map(len, lines))
+        fits = len(lines) <= room and size <= characters
+        shown.append(lines if fits else None)
+        room, characters = (room - len(lines), characters - size) if fits else (room, characters)
+    return shown
+
+
+def _whole(section: Section, view: View) -> Iterator[str]:
+    return (line for group in section.groups for line in _group(group, view))
 
 
 def _group(group: Group, view: View) -> Iterator[str]:
     shape = group.shape
-    yield from _head(group, view)
+    yield from _head(group, shape, view)
     if len(group.changes) > 1 and view.detail is Detail.FULL:
         for change in group.changes:
             yield from _beside(_MARGIN + _named(change), place(change), view, change)
@@ -154,10 +183,10 @@ def _group(group: Group, view: View) -> Iterator[str]:
         yield from (_MARGIN + view.command(*words) for words in commands)
 
 
-def _head(group: Group, view: View) -> Iterator[str]:
-    action, attempt = group.shape.action, f"   {group.shape.attempt}" if group.shape.attempt else ""
+def _head(group: Group, shape: Shape, view: View) -> Iterator[str]:
+    action, attempt = shape.action, f"   {shape.attempt}" if shape.attempt else ""
     left = f"  {f'{SYMBOLS[action]} {action}':<11} {_names(group)}{attempt}"
-    where = group.place + (f" (provider {group.shape.provider})" if group.shape.provider else "")
+    where = group.place + (f" (provider {shape.provider})" if shape.provider else "")
     first, *rest = _beside(left, where, view, group.changes[0] if len(group.changes) == 1 else None)
     yield view.style.paint(first[:13], _COLOURS[action]) + first[13:]
     yield from rest
@@ -189,9 +218,9 @@ def _named(change: Change) -> str:
 
 def _briefly(section: Section, view: View) -> Iterator[str]:
     """Yield a line for each of the largest groups of a section; new ones are counted."""
-    new = [group for group in section.groups if section.action is Action.DISPATCH and not group.shape.notes]
-    groups = sorted((g for g in section.groups if g not in new), key=lambda group: -len(group.changes))
-    heads = [(_names(group), " · ".join([*_facts(group), group.place])) for group in groups[:_GROUPS]]
+    new = [group for group in section.groups if group.is_new]
+    groups = sorted((group for group in section.groups if not group.is_new), key=lambda group: -len(group.changes))
+    heads = [(_names(group), " · ".join([*_facts(group.shape), group.place])) for group in groups[:_GROUPS]]
     if new:
         heads.append((f"{sum(len(group.changes) for group in new)} new", f"{count(len(new), 'kind')}"))
     lead = f"  {f'{SYMBOLS[section.action]} {section.action}':<11} "
@@ -202,9 +231,9 @@ def _briefly(section: Section, view: View) -> Iterator[str]:
         yield f"{lead}and {sum(len(group.changes) for group in rest)} more in {count(len(rest), 'group')}"
 
 
-def _facts(group: Group) -> Iterator[str]:
-    yield from filter(None, (group.shape.attempt, *group.shape.notes))
-    yield from (f"{field.name} {_both(field)}" for field in group.shape.fields)
+def _facts(shape: Shape) -> Iterator[str]:
+    yield from filter(None, (shape.attempt, *shape.notes))
+    yield from (f"{field.name} {_both(field)}" for field in shape.fields)
 
 
 def _until(text: str, width: int) -> str:

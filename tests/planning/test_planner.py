@@ -169,8 +169,8 @@ def shown(change: Change) -> dict[str, Any]:
             {**step, "tries": tries} if (tries := len(list(alike))) > 1 else step
             for step, alike in groupby(map(shown_step, change.steps))
         ]
-    if change.diff:
-        raw["fields"] = [shown_field(field) for field in change.diff]
+    if change.differences:
+        raw["fields"] = [shown_field(field) for field in change.differences]
     return raw
 
 

@@ -43,7 +43,7 @@ def mixed(kinds: list[tuple[str, str, str]]) -> SavedPlan:
 def fields(group: Group, address: str) -> Any:
     """Return what is shown of one change alone."""
     made = next(change for change in group.changes if change.address == address)
-    return (made.action, made.attempt, made.failure, made.reason, [step.kind for step in made.steps], made.diff)
+    return (made.action, made.attempt, made.failure, made.reason, [step.kind for step in made.steps], made.differences)
 
 
 @settings(max_examples=60, deadline=None)

@@ -61,12 +61,12 @@ class Articles(NamedTuple):
 
     def article(self, group: Group) -> Element:
         """Return a group; one change is found as the article, several each in its list."""
-        first, several = group.changes[0], len(group.changes) > 1
+        first, several, shape = group.changes[0], len(group.changes) > 1, group.shape
         fate = self.fate(first)
         made = element("article", element("div", *self._head(group, fate)))
-        made.attrib.update({"data-action": group.shape.action, "data-outcome": fate.outcome})
-        if group.shape.fields:
-            made.append(_fields(group.shape.fields, new=group.shape.new))
+        made.attrib.update({"data-action": shape.action, "data-outcome": fate.outcome})
+        if shape.fields:
+            made.append(_fields(shape.fields, new=shape.new))
         if several:
             made.append(self._list(group.changes))
         else:

@@ -76,7 +76,7 @@ def _by_outcome(made: Outline, told: Mapping[str, Fate]) -> Iterator[_Part]:
             fate = told[change.address]
             ended[fate.outcome, *fate.notes].append(change)
         for (outcome, *_), changes in ended.items():
-            found[outcome].append(Group(group.shape, tuple(changes)))
+            found[outcome].append(group._replace(changes=tuple(changes)))
     yield from (_Part(key, *OUTCOMES[key], tuple(found[key])) for key in OUTCOMES if key in found)
 
 

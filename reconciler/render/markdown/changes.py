@@ -14,7 +14,7 @@ from reconciler.render import fit
 from reconciler.render.fit import Item
 from reconciler.render.links import SourceLinks
 from reconciler.render.markdown.gfm import code, difference, indented, prose
-from reconciler.render.outline import Field, Group, Outline, Section, file_of
+from reconciler.render.outline import Field, Group, Outline, Section, Shape, file_of
 from reconciler.render.text import columns
 
 _WIDEST_NAME = 24
@@ -37,7 +37,7 @@ def _apart(section: Section) -> Iterator[Group]:
     """Yield the groups; what is held one by one, for each is looked up for itself."""
     for group in section.groups:
         alike = [(change,) for change in group.changes] if section.action is Action.HOLD else [group.changes]
-        yield from (Group(group.shape, changes) for changes in alike)
+        yield from (group._replace(changes=changes) for changes in alike)
 
 
 def named(group: Group) -> bool:
@@ -50,20 +50,20 @@ def _item(group: Group, links: SourceLinks | None, command: CommandLine) -> Item
     number = f"{len(changes)} × " if len(changes) > 1 else ""
     short = number + " … ".join(code(brief(change.address)) for change in (changes[0], *changes[1:][-1:]))
     every, few = ", ".join(code(change.address) for change in changes), len(changes) <= _FEW
-    facts = [_where(group, links), *(prose(note) for note in (shape.attempt, *shape.notes) if note)]
+    facts = [_where(group, shape.provider, links), *(prose(note) for note in (shape.attempt, *shape.notes) if note)]
     facts += [f"renamed {code(changes[0].renamed)}" if len(changes) == 1 else "renamed"] if shape.renamed else []
     full = " · ".join([number + every if few and named(group) else short, *filter(None, facts)])
     if shape.action is Action.DISPATCH and shape.new and shape.fields and not shape.steps:
         full += f"\\\n  {', '.join(map(_value, shape.fields))}"
     else:
-        full += "".join(_details(group, command))
+        full += "".join(_details(group, shape, command))
     folded = f"\n  <details><summary>All {len(changes)}</summary>\n\n  {every}\n\n  </details>"
     return Item(full if few or not named(group) else full + folded, short)
 
 
-def _where(group: Group, links: SourceLinks | None) -> str:
+def _where(group: Group, provider: str, links: SourceLinks | None) -> str:
     """Return the files of a group; of one change the line too, with where to look at it."""
-    first, provider = group.changes[0], group.shape.provider
+    first = group.changes[0]
     files = sorted({file_of(change) for change in group.changes} - {""})
     named = ", ".join(map(code, files[:_FEW])) + (f" and {len(files) - _FEW} more" if len(files) > _FEW else "")
     line = f" {_line(first, links)}" if len(group.changes) == 1 and first.after and first.after.line else ""
@@ -79,13 +79,13 @@ def _line(change: Change, links: SourceLinks | None) -> str:
     return f"[line {side.line}]({url})" if url else f"line {side.line}"
 
 
-def _details(group: Group, command: CommandLine) -> Iterator[str]:
-    yield from (f"\n  {number}. {step}" for number, step in enumerate(group.shape.steps, start=1))
-    if group.shape.action is Action.HOLD:
+def _details(group: Group, shape: Shape, command: CommandLine) -> Iterator[str]:
+    yield from (f"\n  {number}. {step}" for number, step in enumerate(shape.steps, start=1))
+    if shape.action is Action.HOLD:
         applied, not_applied = (code(command(*words)) for words in resolutions(group.changes[0].address))
         yield f"\\\n  Look it up, then {applied} or {not_applied}"
-    if group.shape.fields:
-        yield "\n" + indented(difference(_differences(group.shape.fields)))
+    if shape.fields:
+        yield "\n" + indented(difference(_differences(shape.fields)))
 
 
 def _value(field: Field) -> str:
