@@ -245,7 +245,7 @@ def test_statuses_arrive_through_the_client(status: int) -> None:
 def test_a_location_is_never_looked_at(status: int, location: str) -> None:
     """A redirect is a refusal, wherever it points, and whether that can be understood or not."""
     answer = send(lambda _request: httpx.Response(status, headers={"Location": location}))
-    assert answer == Unknown(f"the API answered {status}", stop=True)
+    assert answer == Unknown(f"the API answered {status}", stop=True, status=status)
 
 
 TOKEN_STATUSES = {408: NotProcessed, 429: NotProcessed}
