@@ -83,6 +83,7 @@ ProblemCode = Literal[
     "on-change",
     "too-large",
     "key-with-spaces",
+    "personal-name",
     "unknown-key",
     "wrong-value",
     "url",

@@ -206,6 +206,8 @@ def _require_approval(shown: SavedPlan, run: _Run) -> None:
     above = [header(made, seen)] if console.terminal else [header(made, seen), closing_text(made, seen)]
     if console.silent:
         above = [plan_text(shown, seen)]
+    if run.options.new_state:
+        above.append("With --new-state: where there is no state, this starts with an empty one.")
     console.raw_error("\n" + "\n\n".join(above) + "\n")
     if console.ask("Apply this? Only `yes` is taken: ") != "yes":
         raise Declined("declined; nothing was sent.")

@@ -45,7 +45,7 @@ def prepare_folder(workspace: Workspace, options: argparse.Namespace) -> None:
     if workspace.state_path is None:
         return
     folder = workspace.state_path.parent
-    if options.new_state or workspace.sandbox:
+    if getattr(options, "new_state", False) or (workspace.sandbox and options.command == "apply"):
         folder.mkdir(parents=True, exist_ok=True)
     elif not folder.is_dir():
         wrong = f"{workspace.shown(folder)}: there is no such folder for the state"

@@ -21,6 +21,8 @@ _OUTPUT: Final = re.compile(
     rb"<!-- reconciler:plan |<!doctype html>\s*<!-- reconciler:page -->)"
 )
 _RESULT: Final = re.compile(rb'\s*(\{\s*"(format_version|event":\s*"version)"|\[\s*\{"name":"process_name")')
+_STATES: Final = re.compile(r"\.state\.json(\.(journal|backup|lock|new|backup\.new|(journal\.)?aside[0-9]+))?$")
+"""Another environment's, it may be: what is not there yet would be taken for it."""
 _HEAD: Final = 200  # bytes, far more than an output needs to be known by
 
 
@@ -72,6 +74,8 @@ def _require_output(option: str, path: Path) -> None:
             f"{option} {path}: it would overwrite a file that no earlier run wrote there",
             hint="Name another file, or remove this one.",
         )
+    if _STATES.search(path.name):
+        raise UsageError(f"{option} {path}: a state may be kept under this name", hint="Name another file.")
 
 
 def is_result(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 from reconciler.cli.choice import addresses, asked, choices
 from reconciler.cli.console import Console
-from reconciler.cli.current_state import check_target, new_state
+from reconciler.cli.current_state import check_target, new_state, prepare_folder
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.output import present
 from reconciler.cli.relocation import migrate, pull, unlock
@@ -113,6 +113,7 @@ def _require_known(state: State, declared: Interaction | None, address: str) -> 
 
 
 def _write(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
+    prepare_folder(workspace, options)
     if options.dry_run:
         found = workspace.store.read().state
         mended = _MENDS[options.subcommand](found, options, workspace, console)
@@ -134,6 +135,7 @@ def _mend(workspace: Workspace, options: argparse.Namespace, console: Console) -
 
 def _new_lineage(workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
     """Give the state a lineage of its own; a journal that is not its own is set aside, not removed."""
+    prepare_folder(workspace, options)
     with workspace.store.hold("state new-lineage", timeout=options.lock_timeout, say=console.note) as store:
         found, aside = store.read_despite_journal()
         if aside:

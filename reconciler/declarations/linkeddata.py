@@ -10,12 +10,17 @@ import unicodedata
 from typing import Any, Final, Protocol
 
 from reconciler.declarations.messages import suggestion
+from reconciler.declarations.rules import DeclarationRules
 from reconciler.declarations.schema import LINKEDDATA_TYPES
 from reconciler.errors import ProblemCode
 from reconciler.yamlfile.document import Path
 
 _DANGEROUS: Final = frozenset({"javascript", "data", "vbscript", "file"})
 _NAME: Final = re.compile(r"[A-Za-z_-]{1,40}").fullmatch
+_PERSONAL: Final = re.compile(r"\s*([^@\s]+@[^@\s]+\.[^@\s]+|\+?[(0-9][0-9 ()/.-]{6,})\s*").fullmatch
+_PERSONAL_SAID: Final = "looks like a person's address or number, and is shown in plans and kept in the state"
+_PERSONAL_HINT: Final = "add `name` to `sensitive` in reconciler.yaml, beside what stands there"
+_LONGEST: Final = 200  # of an address
 _SAFE: Final = ("https://", "http://")
 
 
@@ -26,7 +31,7 @@ class ReportProblem(Protocol):
 
 
 def check_linkeddata(
-    items: list[Any], path: Path, allowed: frozenset[str], broken: frozenset[Path], report: ReportProblem
+    items: list[Any], path: Path, rules: DeclarationRules, broken: frozenset[Path], report: ReportProblem
 ) -> None:
     """Report what is wrong with the items at `path`; `broken` ones have the wrong shape and are left out."""
     for index, item in enumerate(items):
@@ -35,12 +40,18 @@ def check_linkeddata(
         kind = item["type"]
         needs = LINKEDDATA_TYPES.get(kind)
         if needs is None:
-            if kind not in allowed:
-                _unknown_type((*path, index, "type"), kind, allowed, report)
+            if kind not in rules.linkeddata_types:
+                _unknown_type((*path, index, "type"), kind, rules.linkeddata_types, report)
         elif needs:
             _needed((*path, index), item, needs, report)
         elif kind == "url" and not item["value"].startswith(_SAFE) and scheme(item["value"]) in _DANGEROUS:
             _dangerous((*path, index, "value"), item["value"], report)
+        elif kind == "name" and "name" not in rules.sensitive and _is_personal(item["value"]):
+            report((*path, index, "value"), "personal-name", _PERSONAL_SAID, _PERSONAL_HINT, warning=True)
+
+
+def _is_personal(value: str) -> bool:
+    return len(value) <= _LONGEST and _PERSONAL(value) is not None
 
 
 def scheme(url: str) -> str:

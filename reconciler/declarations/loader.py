@@ -51,11 +51,17 @@ def load(
         for part in parts:
             found.add(part)
             told(found.files, len(sources))
-    problems = sorted({*problems, *found.problems, *found.duplicates()})
+    problems = _once(sorted({*problems, *found.problems, *found.duplicates()}))
     if any(not problem.warning for problem in problems):
         raise DeclarationError(tuple(problems))
     interactions = sorted(found.interactions, key=attrgetter("address"))
     return Declarations(tuple(interactions), tuple(problems), len(sources))
+
+
+def _once(problems: list[Problem]) -> list[Problem]:
+    """Return the problems without repetitions of what is true of all declarations, once it is true of one."""
+    first = next((problem for problem in problems if problem.code == "personal-name"), None)
+    return [problem for problem in problems if problem is first or problem.code != "personal-name"]
 
 
 def _read_files(sources: Sequence[Source], rules: DeclarationRules) -> ValidationResult:

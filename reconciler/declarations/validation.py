@@ -157,7 +157,7 @@ class _Checker:
     def _linkeddata(self, holder: Any, path: Path) -> None:
         items = holder.get("linkeddata") if isinstance(holder, dict) else None
         if items and isinstance(items, list):
-            check_linkeddata(items, (*path, "linkeddata"), self._rules.linkeddata_types, self._broken, self._problem)
+            check_linkeddata(items, (*path, "linkeddata"), self._rules, self._broken, self._problem)
 
     def _completeness(self, whole: dict[str, Any], path: Path) -> None:
         """Check what defaults may complete, or contradict; what has the wrong shape was told of already."""

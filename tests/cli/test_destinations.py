@@ -166,3 +166,12 @@ def test_a_summary_that_nobody_reads_is_not_waited_for(full: Workplace) -> None:
     os.mkfifo(full.folder / "pipe")
     ran = full.process("plan", env={"GITHUB_STEP_SUMMARY": str(full.folder / "pipe")})
     assert (ran.code, "the job's summary can't be written" in ran.err) == (0, True), ran
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("name", ["x.state.json", "reconciler.prod.state.json.journal", "s.state.json.backup"])
+def test_no_output_takes_the_name_of_a_state(full: Workplace, option: str, name: str) -> None:
+    """What is not there yet may be another environment's: it would be taken for its state or journal."""
+    ran = full.run("plan", option, name)
+    assert (ran.code, "a state may be kept under this name" in ran.err) == (64, True), ran
+    assert not (full.folder / name).exists()

@@ -375,6 +375,16 @@ def test_the_question_names_what_it_is_about(place: Workplace, server: SandboxSe
     assert "state reconciler.state.json, serial 0, 0 open" in above
 
 
+def test_the_question_says_that_a_state_is_new(place: Workplace) -> None:
+    """`--new-state` stands above the question as the other overrides do."""
+    place.declare(THREE)
+    place.state_path.unlink()
+    with Terminal(place, "apply", "--new-state") as terminal:
+        terminal.read_until("Only `yes` is taken: ")
+        terminal.type(b"no\n")
+        assert "With --new-state: where there is no state, this starts with an empty one." in terminal.end(1)
+
+
 def test_without_credentials_nothing_is_asked(place: Workplace, server: SandboxServer) -> None:
     """Credentials are looked for before the question: whoever says yes expects that it is done."""
     place.declare(THREE)

@@ -486,3 +486,15 @@ def test_an_apply_that_would_run_out_of_serials_sends_nothing(
     for command in (["state", "new-lineage"], ["apply", "--auto-approve"]):
         assert place.run(*command).code == 0
     assert set(server.emulator.open) == {"a"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["rm", "a"], ["mv", "once:a", "once:b"], ["resolve", "a", "--as=applied"], ["adopt", "a"], ["new-lineage"]],
+)
+def test_a_missing_folder_is_named(place: Workplace, command: list[str]) -> None:
+    """Where the folder of the state is missing, that is what is said, and what to do about it."""
+    ran = place.run("--state", "nowhere/s.json", "state", *command)
+    assert (ran.code, "nowhere: there is no such folder for the state" in ran.err) == (5, True), ran
+    assert ran.err.endswith(": reconciler --state nowhere/s.json init\n")
+    assert not (place.folder / "nowhere").exists()

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -378,3 +379,24 @@ def test_loading_imports_no_more_than_it_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "warned"),
+    [
+        ("ada@example.com", True),
+        ("+44 7700 900123", True),
+        ("(0)7700-900123", True),
+        ("Case 4711", False),
+        ("4711", False),
+    ],
+)
+def test_a_name_that_is_a_persons_is_warned_of_once(tmp_path: Path, value: str, *, warned: bool) -> None:
+    """However many there are, in whatever files; its value is not shown, and none is where names are sensitive."""
+    for number in range(3):
+        item = f"{{externalid: a{number}, route: R, linkeddata: [{{type: name, value: '{value}'}}]}}"
+        (tmp_path / f"{number}.yaml").write_text(f"interactions: [{item}]\n", encoding="utf-8")
+    found = load(tmp_path, RULES, base=tmp_path).warnings
+    assert [(each.file, each.code) for each in found] == ([("0.yaml", "personal-name")] if warned else [])
+    assert value not in str(found)
+    assert load(tmp_path, replace(RULES, sensitive=frozenset({"name"})), base=tmp_path).warnings == ()
