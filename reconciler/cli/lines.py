@@ -32,12 +32,12 @@ class LineFile:
         else:
             self._write(line)
 
-    def open(self) -> None:
-        """Begin the file, with what was written so far."""
+    def open(self, more: int = 0) -> None:
+        """Begin the file with what was written so far, once a pipe has a reader; `more`: flags of the system."""
         if self._path is None or self._descriptor is not None or self._broken:
             return
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | more
             self._descriptor = os.open(self._path, flags, 0o600)
         except OSError as error:
             self._break(error)
@@ -48,7 +48,7 @@ class LineFile:
     def close(self) -> None:
         """End it; what still waits is written only where an earlier run wrote, so that nothing old is read there."""
         if self._path and self._waiting and is_result(self._path):
-            self.open()
+            self.open(os.O_NONBLOCK)  # whoever did not come until now is waited for no more
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

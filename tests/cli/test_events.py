@@ -194,6 +194,19 @@ def test_a_reader_that_is_gone(place: Workplace, server: SandboxServer, *, stdou
     assert "Traceback" not in process.stderr
 
 
+def test_a_pipe_that_nobody_reads_yet(place: Workplace) -> None:
+    """It is waited for before anything is locked or sent; Ctrl-C ends that, once and for all."""
+    place.declare(ONE)
+    os.mkfifo(place.folder / "pipe")
+    with place.spawn("apply", "--auto-approve", "--events=pipe", "--sandbox") as process:
+        assert process.stderr
+        assert "SANDBOX" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "interrupted; nothing was sent" in err
+
+
 @pytest.mark.parametrize("name", ["reconciler.state.json", "interactions/crm.yaml", "mine.txt"])
 def test_the_file_is_nobody_elses(place: Workplace, name: str) -> None:
     """A state, a declaration or a file of somebody else is not overwritten; the events of an earlier run are."""

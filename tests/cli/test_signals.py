@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import pty
 import select
@@ -26,6 +27,7 @@ from reconciler.state.stores.local import LocalStore
 from tests.api import SandboxServer
 from tests.api.record import Handling
 from tests.command import COMMAND, Workplace
+from tests.formats import check
 from tests.state.stores.three import IDS, THREE
 
 PATIENCE = 60.0
@@ -383,6 +385,23 @@ def test_the_question_says_that_a_state_is_new(place: Workplace) -> None:
         terminal.read_until("Only `yes` is taken: ")
         terminal.type(b"no\n")
         assert "With --new-state: where there is no state, this starts with an empty one." in terminal.end(1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "error"), [(b"no\n", 1, "declined"), (b"\x03", 130, "interrupted"), (b"yes\n", 0, None)]
+)
+def test_what_is_asked_is_seen(place: Workplace, keys: bytes, code: int, error: str | None) -> None:
+    """On a terminal the plan stands above the question, though stdout is for the result; the answer is in that."""
+    place.declare(THREE)
+    with Terminal(place, "apply", "--format=json", "--json-into=r.json") as terminal:
+        terminal.read_until("Only `yes` is taken: ")
+        assert "Plan: 3 to dispatch" in terminal.shown
+        terminal.type(keys)
+        shown = terminal.end(code)
+    check("apply", (place.folder / "r.json").read_bytes())
+    result = json.loads((place.folder / "r.json").read_bytes())
+    assert (result["exit_code"], result["error"] and result["error"]["code"]) == (code, error)
+    assert "Applied:" not in shown
 
 
 def test_without_credentials_nothing_is_asked(place: Workplace, server: SandboxServer) -> None:
