@@ -16,6 +16,8 @@ from reconciler.planning.guards import Approvals, Refusal, refusals
 from reconciler.planning.plan import Action, Plan, Reason
 from reconciler.planning.planner import plan
 from reconciler.planning.saved_plan import SavedPlan
+from reconciler.render.markdown.gfm import size
+from reconciler.render.markdown.plan import LIMIT, plan_markdown
 from reconciler.render.style import Style
 from reconciler.render.text import Detail, View, columns, plan_text
 from reconciler.state.model import Kind, State, Target
@@ -231,6 +233,19 @@ def test_thousands_of_changes_can_be_read(alike: bool) -> None:  # noqa: FBT001 
     text = plan_text(plans.ten_thousand(alike=alike))
     assert len(text.splitlines()) < 60
     assert "  To see all of it: reconciler plan --full\n" in text
+
+
+@pytest.mark.parametrize("number", [3, 100])
+def test_huge_addresses_stay_within_a_job_summary(number: int) -> None:
+    """However long addresses, files and values are: as text not a mebibyte, as Markdown what a comment holds."""
+    huge = ["長" * 30_000 + str(each) for each in range(number)]
+    gone = [interaction(f"old{name}", place=Place(f"{name}.yaml", 1)) for name in huge]
+    state = State(LINEAGE, 1, None, {entry.address: opened(entry) for entry in gone})
+    desired = [declared(name, 1, f"{name}.yaml", route=name) for name in huge]
+    saved = told(plan(desired, state, POLICY, NOW))
+    saved = replace(saved, refusals=refusals(saved.plan, replace(LIMITS, max_releases=0), Approvals()))
+    assert len(plan_text(saved).encode()) < 1_048_576
+    assert size(plan_markdown(saved, None)) <= LIMIT
 
 
 def test_each_change_is_shown_where_all_is_asked_for() -> None:
