@@ -1,7 +1,8 @@
 """The effects of a run, seen where they leave the process: counted, told, and cut short at one of them.
 
 Works in the forked process only. Wrapped are the calls of `os` and `fcntl` that change the state's folder, those of
-obstore, and what httpx sends to and receives from the API (its `trace` extension). A `read` of a file isn't seen.
+obstore, a push of git's, and what httpx sends to and receives from the API (its `trace` extension). A `read` of a file
+isn't seen.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import base64
 import fcntl
 import os
 import signal
+import subprocess
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import httpx
 import obstore
+
+from reconciler.state.stores.git import GitObjects
+from reconciler.state.stores.interface import Put
 
 When = Literal["before", "amid", "after"]
 Say = Callable[[Mapping[str, Any]], None]
@@ -74,6 +79,8 @@ class Effects:
             (os, "replace", self._on_paths("rename", os.replace)),
             (os, "link", self._on_paths("link", os.link)),
             (httpx.HTTPTransport, "handle_request", self._exchange(httpx.HTTPTransport.handle_request)),
+            (GitObjects, "put_all", self._on_branch(GitObjects.put_all)),
+            (subprocess.Popen, "communicate", self._on_push(subprocess.Popen.communicate)),
             *(
                 (obstore, name, self._on_bucket(name, getattr(obstore, name)))
                 for name in ("get", "put", "list", "delete")
@@ -207,6 +214,25 @@ class Effects:
             return self._call(op, name, lambda: real(store, path, *arguments, **named))
 
         return call
+
+    # -- branches --------------------------------------------------------------------------------------------------
+
+    def _on_branch(self, real: Callable[..., list[object]]) -> Callable[..., list[object]]:
+        def put_all(objects: GitObjects, puts: Sequence[Put]) -> list[object]:
+            name = f"reconciler.state.json{puts[-1].name}"
+            return list(self._call("put", name, lambda: real(objects, puts)))
+
+        return put_all
+
+    def _on_push(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what is told that git has begun to push; killed before that is over, a run leaves git at work."""
+
+        def communicate(process: Any, *arguments: Any, **named: Any) -> Any:
+            if "push" not in process.args:
+                return real(process, *arguments, **named)
+            return self._call("push", "state", lambda: real(process, *arguments, **named))
+
+        return communicate
 
     # -- HTTP ------------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ import reconciler.cli
 import reconciler.render
 from reconciler.cli import main
 from reconciler.delivery import retry
-from reconciler.state.stores import remote
+from reconciler.state.stores import git, remote
 from reconciler.state.stores.timing import Timing
 from tests.crash.effects import Cut, Effects
 from tests.crash.mutants import MUTANTS
@@ -65,6 +65,7 @@ def _prepare() -> None:
         setattr(ssl, name, lambda *_arguments, **_named: context)  # the server is on plain HTTP
     retry.BACKOFF_BASE = QUICK  # type: ignore[misc]  # waiting protects nobody here
     setattr(remote, "Timing", _without_waiting)  # noqa: B010  # it is not remote's own
+    setattr(git, "TIMING", None)  # noqa: B010  # as any other place
     _warm_up()
     gc.collect()
     gc.freeze()

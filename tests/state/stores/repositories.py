@@ -7,7 +7,11 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-_ALONE: Final = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+_ALONE: Final = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    **dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2026-11-24T12:00:00Z"),
+}
 _WHO: Final = ("-c", "user.name=Dana", "-c", "user.email=dana@example.com")
 
 
@@ -26,7 +30,7 @@ def bare(folder: Path) -> Path:
 
 
 def clone(folder: Path, url: str) -> Path:
-    """Make a repository with a commit, and this remote."""
+    """Make a repository with a commit, the same in each, and this remote."""
     folder.mkdir(parents=True, exist_ok=True)
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "remote", "add", "origin", url)
