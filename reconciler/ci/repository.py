@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from base64 import b64encode
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -58,10 +59,19 @@ class Repository:
         return ""
 
     @property
-    def default_branch(self) -> str:
-        """The default branch, as far as the clone knows; empty if it doesn't."""
+    def is_new(self) -> bool:
+        """Whether the remote is there and has no branch yet."""
         with suppress(GitError):
-            return self._git("symbolic-ref", "--short", "refs/remotes/origin/HEAD").removeprefix("origin/")
+            return not self._git("ls-remote", "--heads", "origin")
+        return False
+
+    @property
+    def default_branch(self) -> str:
+        """The default branch: the remote's, if it has one yet; empty if nobody knows."""
+        with suppress(GitError):
+            first, _, _ = self._git("ls-remote", "--symref", "origin", "HEAD").partition("\t")
+            if first.startswith("ref: "):
+                return first.removeprefix("ref: refs/heads/")
         with suppress(GitError):
             return self._git("symbolic-ref", "--short", "HEAD")
         return ""
@@ -110,6 +120,16 @@ class Repository:
         if ran.returncode == 1:
             return None
         raise self._error("merge-tree", ran)
+
+    @contextmanager
+    def checkout(self, commit: str) -> Iterator[Path]:
+        """Give a commit of our own history in a work tree of its own, which goes again."""
+        with tempfile.TemporaryDirectory(prefix="reconciler-") as name:
+            self._git("worktree", "add", "--quiet", "--force", "--detach", name, commit)
+            try:
+                yield Path(name)
+            finally:
+                self._git("worktree", "remove", "--force", name)
 
     def blob(self, tree: str, path: str) -> str:
         """Return the identity of a file in a commit or tree; empty where there is none."""

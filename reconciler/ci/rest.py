@@ -36,6 +36,10 @@ class Forbidden(PlatformError):
     """The token may not do that."""
 
 
+class Unclear(PlatformError):
+    """Whether it was done can't be told: it was not answered, or with a server's error."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """A platform's API: its root, how a token is sent, and how a refusal names the scope that is missing."""
@@ -114,7 +118,7 @@ class Rest:
                 answer = self._client.request(method, url, params=query or None, content=content, headers=headers)
             except httpx.HTTPError as error:
                 if last or not (again or isinstance(error, httpx.ConnectError)):
-                    raise PlatformError(f"{self._service.name} can't be reached: {_said(error)}") from error
+                    raise Unclear(f"{self._service.name} can't be reached: {_said(error)}") from error
                 self._wait(_back_off(attempt))
                 continue
             except (httpx.InvalidURL, ValueError) as error:
@@ -129,7 +133,8 @@ class Rest:
             return answer
         about = f"{self._service.name} answered {answer.status_code} to {method} {answer.request.url.path}"
         said, missing = _message(answer), self._service.missing(answer.headers, answer.text)
-        kind = {401: Forbidden, 403: Forbidden, 404: NotFound}.get(answer.status_code, PlatformError)
+        usual = Unclear if answer.is_server_error else PlatformError
+        kind = {401: Forbidden, 403: Forbidden, 404: NotFound}.get(answer.status_code, usual)
         hint = f"What the token lacks: {missing}." if missing else ""
         raise kind(f"{about}{f': {brief(said)}' if said else ''}", hint=hint)
 

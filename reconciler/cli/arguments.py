@@ -484,6 +484,23 @@ def _ci(commands: Any) -> None:
     for command in (plan, apply):
         command.add_argument("--allow", metavar="WORDS", help="approvals of what a guard refuses: '--allow-releases 9'")
     _command(below, "retry", "apply a reviewed merge that nothing has applied yet, else retry what is due")
+    init = _command(
+        below,
+        "init",
+        "make the files of a pipeline, and its state, for the repository at hand",
+        """
+        Writes what is missing: all that `reconciler init` does, and the pipeline's files, for the default branch and,
+        with --env, for an environment. Then tells which settings remain. Nothing that is there is changed.
+        """,
+    )
+    init.add_argument(
+        "--store", default="git:reconciler-state", metavar="PLACE", help="the state (default: %(default)s)"
+    )
+    check = _command(below, "check", "look whether the files are there and the settings in force")
+    for command in (init, check):
+        command.add_argument("--platform", choices=["github", "gitlab"], help="default: by the remote's address")
+        command.add_argument("--uses", default="", metavar="OWNER/NAME@COMMIT", help="where jobs get reconciler from")
+        command.add_argument("--forks", action="store_true", help="plan the pull requests of forks, too")
     for command in below.choices.values():
         _add_global_options(command)
 

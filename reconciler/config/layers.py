@@ -34,7 +34,7 @@ PREFIX: Final = "RECONCILER_"
 _SECRETS: Final = ("CLIENT_ID", "CLIENT_SECRET", "ACCESS_TOKEN")
 _OTHER_VARIABLES: Final = (
     *(name + form for name in _SECRETS for form in ("", "_FILE")),
-    *("ENV", "JOB_URL", "COMMIT", "LIVE", "SANDBOX_FAULTS", "GIT_TOKEN", "GIT_USER"),
+    *("ENV", "JOB_URL", "COMMIT", "LIVE", "SANDBOX_FAULTS", "GIT_TOKEN", "GIT_USER", "FOLDER"),
 )
 _SHOWN: Final = 40
 

@@ -81,6 +81,8 @@ class GitHub:
     url: str = ""
     jobs: int = 0
 
+    prefix = f"/repos/{NAME}"
+
     # -- the repository --------------------------------------------------------------------------------------------
 
     @property
@@ -93,13 +95,17 @@ class GitHub:
         """A developers' clone."""
         return self.folder / "dev"
 
-    def set_up(self, base_url: str) -> None:
-        """Make the remote, a clone, and a first commit."""
+    def make(self) -> None:
+        """Make an empty remote and a clone."""
         git(self.folder, "init", "--quiet", "--bare", f"--initial-branch={self.branch}", str(self.bare))
         git(self.bare, "config", "uploadpack.allowAnySHA1InWant", "true")
         git(self.folder, "clone", "--quiet", self.bare.as_uri(), str(self.dev))
+
+    def set_up(self, base_url: str) -> None:
+        """Make the remote, a clone, and a first commit."""
+        self.make()
         self.write({"reconciler.yaml": f"base_url: {base_url}\n", "interactions/none.yaml": "# nothing yet\n"})
-        self._commit("Start")
+        self.commit("Start")
         git(self.dev, "push", "--quiet", "origin", f"HEAD:{self.branch}")
 
     def copy(self, folder: Path) -> GitHub:
@@ -120,7 +126,8 @@ class GitHub:
             else:
                 path.write_text(text, encoding="utf-8")
 
-    def _commit(self, message: str) -> str:
+    def commit(self, message: str) -> str:
+        """Commit all that is in the clone."""
         git(self.dev, "add", "--all")
         git(self.dev, "commit", "--quiet", "--allow-empty", "--message", message)
         return git(self.dev, "rev-parse", "HEAD")
@@ -138,7 +145,7 @@ class GitHub:
         """Commit to the default branch itself."""
         self._at(f"origin/{self.branch}")
         self.write(files)
-        commit = self._commit(message)
+        commit = self.commit(message)
         git(self.dev, "push", "--quiet", "origin", f"HEAD:{self.branch}")
         return commit
 
@@ -162,7 +169,7 @@ class GitHub:
         """Add a commit to a pull request."""
         self._at(base or pull["head"]["sha"])
         self.write(files)
-        pull["head"]["sha"] = self._commit("Change")
+        pull["head"]["sha"] = self.commit("Change")
         git(self.dev, "push", "--quiet", "--force", "origin", f"HEAD:refs/pull/{pull['number']}/head")
 
     def merge(self, pull: Json, how: str = "merge") -> str:
@@ -171,7 +178,7 @@ class GitHub:
         head, before = pull["head"]["sha"], git(self.dev, "rev-parse", "HEAD")
         if how == "squash":
             git(self.dev, "merge", "--quiet", "--squash", head)
-            self._commit("Squashed")
+            self.commit("Squashed")
         elif how == "rebase":
             git(self.dev, "cherry-pick", "--allow-empty", f"{git(self.dev, 'merge-base', 'HEAD', head)}..{head}")
         else:
@@ -198,6 +205,16 @@ class GitHub:
         commit: str = "",
     ) -> Job:
         """Run a command of the pipeline as a job does: in a fresh checkout, with a runner's variables."""
+        place, checkout = self.checkout(event, pull, commit)
+        (place / "event.json").write_text(json.dumps(self.event(pull)), encoding="utf-8")
+        env = {**self._variables(place, checkout, event), **environ}
+        ran = Workplace(checkout, env).run("ci", command, *arguments)
+        files = {name: self._text(place / name) for name in ("output", "summary")}
+        found = re.findall(r"^(\w+)<<(\w+)\n(.*?)\n\2$", files["output"], re.MULTILINE | re.DOTALL)
+        return Job(ran, {name: value for name, _, value in found}, files["summary"])
+
+    def checkout(self, event: str, pull: Json | None, commit: str) -> tuple[Path, Path]:
+        """Return a new job's folder, and the checkout in it."""
         self.jobs += 1
         place = self.folder / f"job-{self.jobs}"
         place.mkdir()
@@ -209,8 +226,11 @@ class GitHub:
         if event == "pull_request":
             assert pull
             git(checkout, "merge", "--quiet", "--no-ff", "--message", "Test merge", pull["head"]["sha"])
-        (place / "event.json").write_text(json.dumps(self.event(pull)), encoding="utf-8")
-        env = {
+        return place, checkout
+
+    def _variables(self, place: Path, checkout: Path, event: str) -> dict[str, str]:
+        """Return what a runner tells a job."""
+        return {
             **NOBODY,
             "GITHUB_ACTIONS": "true",
             "GITHUB_API_URL": self.url,
@@ -225,12 +245,7 @@ class GitHub:
             "GITHUB_STEP_SUMMARY": str(place / "summary"),
             "GITHUB_TOKEN": TOKEN,
             "GITHUB_WORKSPACE": str(checkout),
-            **environ,
         }
-        ran = Workplace(checkout, env).run("ci", command, *arguments)
-        files = {name: self._text(place / name) for name in ("output", "summary")}
-        found = re.findall(r"^(\w+)<<(\w+)\n(.*?)\n\2$", files["output"], re.MULTILINE | re.DOTALL)
-        return Job(ran, {name: value for name, _, value in found}, files["summary"])
 
     @staticmethod
     def _text(path: Path) -> str:
@@ -321,7 +336,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"null")
-        path = url.path.removeprefix(f"/repos/{NAME}")
+        path = url.path.removeprefix(self.host.prefix)
         call = f"{self.command} {path}"
         self.host.calls[call] += 1
         for start in [start for start in self.host.before if call.startswith(start)]:
@@ -338,16 +353,17 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(status, found)
 
-    do_POST = do_PATCH = do_GET  # noqa: N815
+    do_POST = do_PATCH = do_PUT = do_GET  # noqa: N815
 
     def _refused(self, call: str) -> tuple[int, Any] | None:
         for entry in self.host.failing:
             if call.startswith(entry[0]):
                 self.host.failing.remove(entry)
                 return entry[1], {"message": "Server Error"}
-        if self.headers["Authorization"] not in {f"Bearer {TOKEN}", f"Bearer {READ_ONLY}"}:
+        token = (self.headers["Authorization"] or self.headers["PRIVATE-TOKEN"] or "").removeprefix("Bearer ")
+        if token not in {TOKEN, READ_ONLY}:
             return 401, {"message": "Bad credentials"}
-        if not call.startswith("GET") and self.headers["Authorization"] == f"Bearer {READ_ONLY}":
+        if not call.startswith("GET") and token == READ_ONLY:
             return 403, {"message": "Resource not accessible by integration"}
         return None
 

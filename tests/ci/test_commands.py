@@ -276,7 +276,7 @@ def test_the_schedule_applies_no_merge_that_waits(story: Story) -> None:
     story.plan(pull)
     story.apply(story.host.merge(pull))
     story.host.push({CRM: TWO})
-    assert story.look(event="schedule").outputs["next"] == "retry"
+    assert story.look(event="schedule").outputs["next"] == "apply"
     assert story.retry().code == 0
     assert story.opened == {"case-1"}
     assert story.look(event="schedule").outputs["next"] == "nothing"
@@ -378,7 +378,7 @@ def test_a_plan_that_is_void_says_so(story: Story) -> None:
     assert "This plan is void" not in story.host.comment(same["number"])
 
 
-@pytest.mark.parametrize("call", ["GET /issues", "POST /issues", "POST /statuses", "PATCH /issues"])
+@pytest.mark.parametrize("call", ["GET /issues", "POST /statuses", "PATCH /issues"])
 def test_a_502_is_tried_again(story: Story, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One answer that says that GitHub is unwell is no reason to fail, and makes no second comment."""
     monkeypatch.setattr("reconciler.ci.rest.time.sleep", lambda _seconds: None)
@@ -389,6 +389,20 @@ def test_a_502_is_tried_again(story: Story, call: str, monkeypatch: pytest.Monke
     ran = story.plan(pull)
     assert (ran.code, story.host.status(pull)) == (0, ("success", "2 to dispatch"))
     assert "2 to dispatch" in story.host.comment(1)
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_a_comment_that_may_have_landed_is_made_once(story: Story, *, landed: bool) -> None:
+    """After an answer to a new comment that tells nothing, it is looked for before another one is made."""
+    pull = story.host.propose({CRM: ONE})
+    story.host.failing += [("POST /issues", 502)]
+    if landed:
+        body = "<!-- reconciler:plan environment=- fingerprint=0 -->"
+        story.host.before["POST /issues"] = lambda: story.host.comments.update(
+            {1: [{"id": 1, "user": {"login": BOT}, "body": body}]}
+        )
+    assert story.plan(pull).code == 0
+    assert "1 to dispatch" in story.host.comment(1)
 
 
 def test_a_github_that_stays_away_is_no_traceback(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:

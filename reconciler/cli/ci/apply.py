@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from reconciler.ci.platform import Proposal
 from reconciler.cli.apply import Oversight, carry_out
-from reconciler.cli.ci.agreement import agreement, applied_last, may_apply, merged_since, remember
-from reconciler.cli.ci.pipeline import Pipeline, open_pipeline
+from reconciler.cli.ci.agreement import agreement, is_old, merged_since
+from reconciler.cli.ci.pipeline import UNATTENDED, Pipeline, open_pipeline
 from reconciler.cli.ci.told import tell_applied, tell_void
 from reconciler.cli.console import Console
+from reconciler.cli.current_state import state_to_plan
 from reconciler.delivery.report import Report
 from reconciler.errors import DeclarationError, ExitCode, StalePlan
 from reconciler.planning.plan import Plan
@@ -24,19 +25,18 @@ _OPEN = 30
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
     """Apply what is checked out."""
-    with open_pipeline(options, console, "apply", "--auto-approve") as pipeline:
-        if not may_apply(pipeline):
+    with open_pipeline(options, console, "apply", *UNATTENDED) as pipeline:
+        state, _ = state_to_plan(pipeline.workspace, pipeline.options, console)
+        if is_old(pipeline, state):
             return ExitCode.DONE
-        return apply_head(pipeline, options.approved or "")
+        return apply_head(pipeline, state, options.approved or "")
 
 
-def apply_head(pipeline: Pipeline, approved: str) -> ExitCode:
+def apply_head(pipeline: Pipeline, state: State, approved: str) -> ExitCode:
     """Apply what is checked out, and tell the proposals."""
     overseer, commit = _Overseer(pipeline, approved), pipeline.repository.head
-    merged = merged_since(pipeline)
+    merged = merged_since(pipeline, state)
     code = carry_out(pipeline.workspace, pipeline.options, pipeline.console, overseer)
-    if code in {ExitCode.DONE, ExitCode.REQUESTS_FAILED, ExitCode.UNKNOWN, ExitCode.INTERRUPTED}:
-        remember(pipeline, commit)
     if report := overseer.report:
         with pipeline.tells("what was applied is said here only"):
             for proposal, _ in merged.values():
@@ -86,11 +86,7 @@ def _planned_anew(pipeline: Pipeline, proposal: Proposal, state: State) -> Saved
         return None
 
 
-def retry_last(pipeline: Pipeline) -> ExitCode:
+def retry_last(pipeline: Pipeline, last: str) -> ExitCode:
     """Retry what failed and settle what is unknown, of the commit that was applied last."""
-    last = applied_last(pipeline)
-    if last is None:
-        pipeline.console.note("Nothing was applied yet: nothing to retry.")
-        return ExitCode.DONE
-    with pipeline.at(last, configured=True) as workspace:
-        return carry_out(workspace, pipeline.options, pipeline.console, Oversight())
+    with pipeline.back_at(last) as before:
+        return carry_out(before.workspace, before.options, before.console, Oversight())

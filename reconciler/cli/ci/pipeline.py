@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import tempfile
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from reconciler.planning.guards import Refusal
 from reconciler.render.markdown.plan import marker
 from reconciler.state.model import State
 
+UNATTENDED: Final = ("--auto-approve", "--lock-timeout=600")
+"""A run that was killed holds the lock of a shared state until others have seen it idle for some minutes."""
 _APPROVAL: Final = re.compile(r"--allow-[a-z-]+(=[0-9a-f]+)?|[0-9a-f]+")
 
 
@@ -66,24 +69,25 @@ class Pipeline:
         return self.repository.position(self.workspace.settings.interactions)
 
     @contextmanager
-    def at(self, tree: str, *, configured: bool = False) -> Iterator[Workspace]:
-        """Give the workspace with the declarations of a commit or tree, as plain files of a folder that goes again.
-
-        `configured`: with the configuration of that commit as well; never for one that nobody vouches for.
-        """
-        settings, position = self.workspace.settings, self.repository.position
+    def at(self, tree: str) -> Iterator[Workspace]:
+        """Give the workspace with what a commit or tree declares, as plain files: data that nobody need vouch for."""
         with tempfile.TemporaryDirectory(prefix="reconciler-") as name:
-            root = Path(name)
-            self.repository.extract(tree, self.declarations, root)
-            folder = root / position(settings.folder)
-            if configured:
-                file = position(Path(self.options.directory or ".") / (self.options.config or FILE_NAME))
-                self.repository.extract(tree, file, root)
-                there = root / file if (root / file).exists() else None
-                own = configure(folder, self.workspace.environ, file=there, environment=settings.environment)
-                settings = replace(own, state=settings.state)
-            inside = root / self.declarations
-            yield replace(self.workspace, settings=replace(settings, interactions=inside, folder=folder))
+            self.repository.extract(tree, self.declarations, Path(name))
+            settings, folder = self.workspace.settings, self.repository.position(self.workspace.settings.folder)
+            there = replace(settings, interactions=Path(name) / self.declarations, folder=Path(name) / folder)
+            yield replace(self.workspace, settings=there)
+
+    @contextmanager
+    def back_at(self, commit: str) -> Iterator[Pipeline]:
+        """Give the pipeline as it was at a commit of our own history, with its configuration; the state stays."""
+        settings, options = self.workspace.settings, Namespace(**vars(self.options))
+        with self.repository.checkout(commit) as root:
+            options.directory = str(root / self.repository.position(Path(self.options.directory or ".")))
+            file = Path(options.directory) / (options.config or FILE_NAME)
+            environ, name = self.workspace.environ, settings.environment
+            there = configure(Path(options.directory), environ, file=file if file.exists() else None, environment=name)
+            workspace = replace(self.workspace, settings=replace(there, state=settings.state))
+            yield replace(self, workspace=workspace, options=options)
 
     def review(self, workspace: Workspace, state: State, standing: tuple[Refusal, ...] = ()) -> Review:
         """Return the plan of a workspace."""

@@ -1,16 +1,17 @@
 """`reconciler ci plan`: show a proposal its plan; or, after the merge, say what may be done about it.
 
-Needs no credentials of the API. What may be done goes to the next job as the output `next`: `nothing`, `approve`,
-`apply` or `retry`; `approved` holds which changes a person is asked about.
+Needs no credentials of the API. What may be done goes to the next job as the output `next`: `nothing`, `approve` or
+`apply`; `approved` holds which changes a person is asked about.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from reconciler.ci.platform import Proposal, Trigger
 from reconciler.ci.reviewed import short, words
-from reconciler.cli.ci.agreement import agreement, may_apply, what_is_due
+from reconciler.cli.ci.agreement import agreement, is_old, what_is_due
 from reconciler.cli.ci.pipeline import Pipeline, open_pipeline
 from reconciler.cli.ci.told import tell_no_plan, tell_plan
 from reconciler.cli.console import Console
@@ -62,6 +63,9 @@ def _planned(pipeline: Pipeline) -> Review:
     """Return the plan of what is checked out, shown here and in the job's summary."""
     state, standing = state_to_plan(pipeline.workspace, pipeline.options, pipeline.console)
     reviewed = pipeline.review(pipeline.workspace, state, standing)
+    # What a proposal would be merged into may have been applied since; it is not applied from here.
+    refusals = tuple(refusal for refusal in reviewed.shown.refusals if refusal.code != "older-commit")
+    reviewed = replace(reviewed, shown=replace(reviewed.shown, refusals=refusals))
     show(pipeline, reviewed)
     return reviewed
 
@@ -77,11 +81,12 @@ def _decide(pipeline: Pipeline, approved: str) -> ExitCode:
     """Say what the next jobs may do."""
     console, platform = pipeline.console, pipeline.platform
     state, standing = state_to_plan(pipeline.workspace, pipeline.options, console)
-    follows = may_apply(pipeline)
-    if platform.trigger is Trigger.SCHEDULE:
-        return _pass_on(pipeline, what_is_due(pipeline, state) if follows else "nothing")
-    if not follows:
+    if is_old(pipeline, state):
         return _pass_on(pipeline, "nothing")
+    if platform.trigger is Trigger.SCHEDULE:
+        due = what_is_due(pipeline, state)
+        console.note(f"The next job is to {due} what is due." if due else "Nothing is due.")
+        return _pass_on(pipeline, "apply" if due else "nothing")
     reviewed = pipeline.review(pipeline.workspace, state, standing)
     show(pipeline, reviewed)
     if reviewed.shown.refusals:

@@ -6,6 +6,7 @@ import os
 from typing import Final
 
 from reconciler.ci.platform import Proposal, Verdict
+from reconciler.ci.rest import Unclear
 from reconciler.cli.ci.pipeline import Pipeline
 from reconciler.cli.console import settings_folder
 from reconciler.cli.links import links
@@ -30,27 +31,25 @@ def tell_plan(pipeline: Pipeline, proposal: Proposal, saved: SavedPlan, note: st
         source = links(settings_folder(pipeline.options), environ)
         body = plan_markdown(saved, source, LIMIT - _FOOTER, pipeline.console.command)
         footer = f"\n{note}Planned for {code(proposal.head[:_SHOWN])} by [this run]({pipeline.platform.run_url}).\n"
-        pipeline.platform.write_comment(proposal.number, old, body + footer)
+        _say(pipeline, proposal, body + footer)
     verdict, said = _verdict(saved)
     pipeline.platform.record(proposal.head, pipeline.context, verdict, said)
 
 
 def tell_no_plan(pipeline: Pipeline, proposal: Proposal, why: str) -> None:
     """Say that there is no plan, and why."""
-    old = pipeline.platform.comment(proposal.number, pipeline.first_words)
     run = f"[This run]({pipeline.platform.run_url}) says more."
     body = f"**There is no plan for {code(proposal.head[:_SHOWN])}.** {why} {run}"
-    pipeline.platform.write_comment(proposal.number, old, f"{pipeline.first_words}fingerprint=none -->\n{body}\n")
+    _say(pipeline, proposal, f"{pipeline.first_words}fingerprint=none -->\n{body}\n")
     pipeline.platform.record(proposal.head, pipeline.context, Verdict.UNPLANNED, why)
 
 
 def tell_applied(pipeline: Pipeline, proposal: Proposal, commit: str, report: Report) -> None:
     """Replace the plan of a merged proposal by what became of it."""
-    old = pipeline.platform.comment(proposal.number, pipeline.first_words)
     said = report_markdown(report, pipeline.environment, LIMIT - _FOOTER, pipeline.console.command)
     footer = f"Applied at {code(commit[:_SHOWN])} by [this run]({pipeline.platform.run_url})."
     body = f"{pipeline.first_words}fingerprint=none -->\n{said}\n{footer}\n"
-    pipeline.platform.write_comment(proposal.number, old, body)
+    _say(pipeline, proposal, body)
 
 
 def tell_void(pipeline: Pipeline, proposal: Proposal, now: SavedPlan | None) -> bool:
@@ -62,8 +61,21 @@ def tell_void(pipeline: Pipeline, proposal: Proposal, now: SavedPlan | None) -> 
         return False
     first, _, rest = old.body.partition("\n")
     why = f"{code(pipeline.platform.default_branch)} has moved on.** Update the branch to have it planned anew."
-    pipeline.platform.write_comment(proposal.number, old, f"{first}\n{_VOID} {why}\n\n{rest}")
+    _say(pipeline, proposal, f"{first}\n{_VOID} {why}\n\n{rest}")
     return True
+
+
+def _say(pipeline: Pipeline, proposal: Proposal, body: str) -> None:
+    """Make the comment, or replace the one that is there: it is looked for again after an answer that tells nothing."""
+    for last in (False, False, True):
+        old = pipeline.platform.comment(proposal.number, pipeline.first_words)
+        try:
+            pipeline.platform.write_comment(proposal.number, old, body)
+        except Unclear:
+            if last:
+                raise
+        else:
+            return
 
 
 def _verdict(saved: SavedPlan) -> tuple[Verdict, str]:
