@@ -16,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,8 +27,10 @@ from reconciler import __version__
 from tests.benchmarks import page
 from tests.benchmarks.measure import Case, Run, alternately, ratio, together
 from tests.benchmarks.picture import svg
+from tests.benchmarks.sending import WIDTH
 from tests.benchmarks.workload import empty_state, keep
 from tests.command import clean_environment
+from tests.state.stores.cloud import BUCKET, Cloud, Lie
 
 ROOT: Final = Path(__file__).parents[2]
 HERE: Final = Path(__file__).parent
@@ -193,6 +196,35 @@ def _sending(folder: Path, port: int, rounds: int) -> dict[str, dict[str, Any]]:
     }
 
 
+def shared(bench: Bench) -> None:
+    """Measure whole applies whose state is in a bucket that takes 30 ms an operation, against those with a file."""
+    new, _ = bench.workload("block", bench.small)
+    seconds: dict[str, list[float]] = {"a file": [], "a bucket": []}
+    with _server(0.1) as port, Cloud(lambda _asked: Lie(wait=0.03)) as cloud:
+        for _ in range(bench.rounds):
+            for kind, each in seconds.items():
+                place = Path(tempfile.mkdtemp(dir=new.parent))
+                (place / "interactions").symlink_to(new / "interactions")
+                keep(empty_state(f"http://127.0.0.1:{port}"), place)
+                cloud.objects = {"state.json": ((place / "reconciler.state.json").read_bytes(), 1)}
+                bucket = {**cloud.s3, "RECONCILER_STATE": f"s3://{BUCKET}/state.json"} if kind == "a bucket" else {}
+                each.append(_applied(place, {"RECONCILER_BASE_URL": f"http://127.0.0.1:{port}", **bucket}))
+    bench.figures["apply, where the state is"] = seconds
+    for kind, each in seconds.items():
+        say(f"  apply of {bench.small:,}, 100 ms a call, the state in {kind}: {statistics.median(each):8.3f} s")
+    over = ratio(seconds["a bucket"], seconds["a file"])
+    bench.bar(f"apply of {bench.small:,}, 100 ms a call, with a bucket of 30 ms an operation, over a file", over, 1.15)
+
+
+def _applied(folder: Path, env: Mapping[str, str]) -> float:
+    """Return how long an apply takes, as a user waits for it."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "reconciler", "apply", "--auto-approve"]
+    wanted = {**ENV, "RECONCILER_PARALLELISM": str(WIDTH), **env}
+    subprocess.run(command, cwd=folder, env=wanted, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
 def writes(bench: Bench) -> None:
     """Count the bytes written by an apply of k changes on a state of n."""
     _, noop = bench.workload("block", bench.small)
@@ -261,12 +293,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", choices=["plans", "applies", "writes", "start", "peers"])
+    parser.add_argument("--only", choices=["plans", "applies", "shared", "writes", "start", "peers"])
     options = parser.parse_args()
     scale = 100 if options.quick else 1
     with tempfile.TemporaryDirectory(prefix="reconciler-bench-") as folder:
         bench = Bench(Path(folder), options.rounds, 10_000 // scale, 100_000 // scale)
-        for part in (start, plans, applies, writes, peers):
+        for part in (start, plans, applies, shared, writes, peers):
             if options.only in {None, part.__name__}:
                 part(bench)
         bench.figures["stages"] = json.loads(apart("stages", *map(str, bench.workload("block", bench.small))))

@@ -414,11 +414,18 @@ class Bench:
             if requestid in doubted and not link.unknown:
                 yield f"processed or not answered, and marked unsent: {link.address} ({link.kind})"
         yield from _out_of_order(state, arrived)
-        if _saves_outcomes(run.events):
+        if self.saves_outcomes(run.events):
             heard = [call for call in calls if call.n > unheard and call.status == 200 and not call.fault]
             answered = {requestid for call in heard for requestid in call.requestids}
             for requestid in answered & state.pending.keys():
                 yield f"answered, and still unknown: {state.pending[requestid].address}"
+
+    def saves_outcomes(self, events: Sequence[Event]) -> bool:
+        """Whether a run came so far that it saves the state after the last answer: all outcomes are kept by then."""
+        received = max(
+            (n for n, event in enumerate(events) if (event.op, event.name) == ("receive", INVOKE)), default=None
+        )
+        return received is not None and any((event.op, event.name) in SAVES for event in events[received:])
 
     # -- snapshots -------------------------------------------------------------------------------------------------
 
@@ -480,12 +487,6 @@ def _out_of_order(state: State, arrived: set[str]) -> Iterator[str]:
         for (_, earlier), (later, link) in pairwise(links):
             if later in arrived:
                 yield f"{address}: the {link.kind} was sent before the outcome of the {earlier.kind} was saved"
-
-
-def _saves_outcomes(events: Sequence[Event]) -> bool:
-    """Whether the run came so far that it saves the state after the last answer."""
-    received = max((n for n, event in enumerate(events) if (event.op, event.name) == ("receive", INVOKE)), default=None)
-    return received is not None and any((event.op, event.name) in SAVES for event in events[received:])
 
 
 def _tells(event: Event) -> bool:

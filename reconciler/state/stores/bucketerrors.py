@@ -51,9 +51,9 @@ def meaning(error: Exception, place: Place, name: str, *, writes: bool) -> Refus
     if stops := _in_the_way(error, answer, place, at):
         return stops
     if isinstance(error, _REFUSED) and writes:
-        return Refused(f"{at}: {answer}")
+        return Refused(str(answer))
     if answer.may_pass or isinstance(error, (*_REFUSED, JoinError)):
-        return Unclear(f"{at}: {answer}")
+        return Unclear(str(answer))
     return StateError(f"{at}: {answer}", hint=f"How it is set up is in {_DOCS}.")
 
 

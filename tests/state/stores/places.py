@@ -29,6 +29,7 @@ from tests.state.stores.repositories import bare, clone
 QUICK: Final = Timing(lease=1.0, renew=0.1, group=0.02, poll=0.02, patience=1.0)
 SELDOM: Final = replace(QUICK, lease=20.0, renew=0.3, group=5.0)
 """For places where a write takes a while."""
+PATIENCE: Final = timedelta(seconds=10)
 Opener = Callable[[], Objects]
 """Opens the same place anew, as each run does."""
 
@@ -45,7 +46,7 @@ def together(_folder: Path) -> Opener:
     return lambda: MemoryTogether(kept)
 
 
-def in_cloud(url: str, environ: Mapping[str, str], patience: timedelta = timedelta(seconds=10)) -> Opener:
+def in_cloud(url: str, environ: Mapping[str, str], patience: timedelta = PATIENCE) -> Opener:
     """Give a place in a bucket."""
 
     def opened() -> Objects:
