@@ -51,6 +51,8 @@ class Lie:
 
 
 Script = Callable[[Asked], Lie | None]
+Answer = tuple[int, bytes, dict[str, str]]
+"""Status, 0 for none at all; body; headers."""
 HONEST: Final = Lie()
 
 
@@ -94,30 +96,22 @@ class Cloud:
     def _url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def handle(self, asked: Asked, condition: Callable[[str, int], bool], body: bytes) -> tuple[int, Lie]:
-        """Carry out a write or a removal as the script says; return the status that it truly comes to, and the lie."""
+    def handle(self, asked: Asked, act: Callable[[Asked, Lie], Answer]) -> Answer:
+        """Have a request carried out as the script says, before anybody else's; return what to answer."""
         with self._lock:
             again = sum((each.method, each.key) == (asked.method, asked.key) for each in self.asked)
             asked = replace(asked, again=again)
             self.asked.append(asked)
             lie = self.script(asked) or HONEST
-            status = self._carried_out(asked, condition, body, lie)
+            answer = act(asked, lie)
         if lie.wait:
             self._over.wait(lie.wait)
-        return status, lie
+        return answer
 
-    def _carried_out(self, asked: Asked, condition: Callable[[str, int], bool], body: bytes, lie: Lie) -> int:
-        there = self.objects.get(asked.key)
-        if asked.method == "PUT" and lie.lands:
-            if not lie.blind and not condition(etag(there[0]) if there else "", there[1] if there else 0):
-                return 412
-            self._generation += 1
-            self.objects[asked.key] = (body, self._generation)
-        elif asked.method == "DELETE" and lie.lands:
-            return 204 if self.objects.pop(asked.key, None) else 404
-        elif asked.method == "GET" and asked.key and not there:
-            return 404
-        return 200
+    def keep(self, key: str, body: bytes) -> None:
+        """Put an object there, as a new one."""
+        self._generation += 1
+        self.objects[key] = (body, self._generation)
 
 
 def etag(body: bytes) -> str:
@@ -153,18 +147,34 @@ class _Handler(BaseHTTPRequestHandler):
                 return number == int(generation)
             return (wanted[0] is None or wanted[0] == mark) and (wanted[1] is None or not mark)
 
-        asked = Asked(self.command, key, {name.lower(): value for name, value in self.headers.items()})
-        status, lie = self.cloud.handle(asked, condition, body)
-        if lie.status == 0:
-            self.close_connection = True
-        elif lie.status is not None:
-            self._answer(lie.status, _error(lie.code))
-        elif status >= 300:
-            self._answer(status, _error({404: "NoSuchKey", 412: "PreconditionFailed"}[status]))
+        def act(asked: Asked, lie: Lie) -> Answer:
+            status = self._carried_out(asked.key, condition, body, lie)
+            if lie.status is not None:
+                return lie.status, _error(lie.code), {}
+            if status >= 300:
+                return status, _error({404: "NoSuchKey", 412: "PreconditionFailed"}[status]), {}
+            return status, *self._found(asked.key, parse_qs(parts.query), body)
+
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        status, answer, marks = self.cloud.handle(Asked(self.command, key, headers), act)
+        if status:
+            self._answer(status, answer, marks)
         else:
-            self._answer(status, *self._found(key, parse_qs(parts.query), body))
+            self.close_connection = True
 
     do_GET = do_PUT = do_DELETE = do_POST = _serve  # noqa: N815
+
+    def _carried_out(self, key: str, condition: Callable[[str, int], bool], body: bytes, lie: Lie) -> int:
+        there = self.cloud.objects.get(key)
+        if self.command == "PUT" and lie.lands:
+            if not lie.blind and not condition(etag(there[0]) if there else "", there[1] if there else 0):
+                return 412
+            self.cloud.keep(key, body)
+        elif self.command == "DELETE" and lie.lands:
+            return 204 if self.cloud.objects.pop(key, None) else 404
+        elif self.command == "GET" and key and not there:
+            return 404
+        return 200
 
     def _found(self, key: str, query: dict[str, list[str]], body: bytes) -> tuple[bytes, dict[str, str]]:
         objects = self.cloud.objects
@@ -183,9 +193,9 @@ class _Handler(BaseHTTPRequestHandler):
         marks = {"ETag": etag(kept), "x-goog-generation": str(number), "Last-Modified": formatdate(usegmt=True)}
         return (kept if self.command == "GET" else b""), marks
 
-    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

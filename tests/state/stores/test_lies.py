@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import cycle
 from typing import Final
 
 import pytest
 
-from reconciler.errors import StateError
+from reconciler.errors import StateError, StateLocked
 from reconciler.state.stores.interface import Found, Put
 from reconciler.state.stores.patient import PatientObjects
+from reconciler.state.stores.remote import RemoteStore, RemoteWriter
 from reconciler.state.stores.trial import try_out
 from tests.api import SandboxServer
 from tests.command import Workplace
 from tests.conftest import connection
 from tests.state.stores.cloud import BUCKET, Asked, Cloud, Lie, Script, etag
 from tests.state.stores.places import QUICK, in_cloud
+from tests.state.stores.test_stores import ONE
 from tests.state.stores.three import APPLY, IDS, THREE
 
 URL: Final = f"s3://{BUCKET}/crm/state.json"
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """Give a cloud that is honest at first."""
+    with Cloud() as cloud:
+        yield cloud
+
 
 # -- for good: found out by the trial ----------------------------------------------------------------------------------
 
@@ -103,14 +114,31 @@ def test_what_was_written_is_known_again(lie: Lie) -> None:
         assert cloud.objects == {"crm/state.json": (b"4", 4)}
 
 
+def test_a_run_whose_renewals_are_slow_stops_once_another_took_over(cloud: Cloud) -> None:
+    """A lease that is dead before its renewal is answered may be taken; who had it sends nothing more."""
+    timing = replace(QUICK, lease=0.4)
+
+    def slow(asked: Asked) -> Lie | None:
+        return Lie(wait=2 * timing.lease) if (asked.method, asked.key) == ("PUT", "crm/state.json.lock") else None
+
+    def opened() -> RemoteStore:
+        return RemoteStore(in_cloud(URL, cloud.s3)(), timing)
+
+    with opened().hold("init") as writer:
+        writer.create(ONE)
+    with opened().hold("apply") as writer:
+        cloud.script = slow
+        with opened().hold("apply", timeout=10), pytest.raises(StateLocked):
+            use(writer)
+
+
+def use(writer: RemoteWriter) -> None:
+    """Ask as an apply does before each call; what had been asked for already may be answered well."""
+    for _ in range(3):
+        writer.require_held()
+
+
 # -- an apply ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cloud() -> Iterator[Cloud]:
-    """Give a cloud that is honest at first."""
-    with Cloud() as cloud:
-        yield cloud
 
 
 @pytest.fixture
