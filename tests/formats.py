@@ -184,10 +184,12 @@ class _Generator(GenerateJsonSchema):
 
 
 def _key(schema: Node) -> Node:
-    schema |= next((part for part in schema.pop("anyOf", ()) if part["type"] != "null"), {})
+    options = [part for part in schema.pop("anyOf", ()) if part.get("type") != "null"]
     if schema["default"] is None:
         del schema["default"]
-    return or_null(schema)
+    if len(options) > 1:
+        return schema | {"anyOf": [*options, {"type": "null"}]}
+    return or_null(schema | (options[0] if options else {}))
 
 
 def state_schema() -> Node:
