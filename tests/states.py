@@ -99,7 +99,7 @@ states = st.builds(
     failed=st.dictionaries(names, failures, max_size=3),
     applied=st.none() | st.builds(Applied, names, st.booleans(), names, names),
     reader=names,
-    seals=st.dictionaries(names, names, max_size=3),
+    seals=st.dictionaries(names, names, max_size=2),
     history=st.lists(
         st.builds(
             Run,
@@ -108,10 +108,10 @@ states = st.builds(
             by=names,
             command=names,
             exit=st.integers(0, 255),
-            counts=st.dictionaries(names, st.integers(0, 99), max_size=3),
+            counts=st.dictionaries(names, st.integers(0, 99), max_size=1),
             commit=st.none() | names,
             dirty=st.booleans(),
         ),
-        max_size=3,
+        max_size=2,
     ).map(tuple),
 )

@@ -26,6 +26,7 @@ from reconciler.cli.review import Review, review
 from reconciler.cli.saved import read_plan, require_same_place, require_same_plan
 from reconciler.cli.signals import interruptible, listen
 from reconciler.cli.workspace import Workspace, kept, open_workspace
+from reconciler.declarations.seals import reader
 from reconciler.delivery.answers import Answer
 from reconciler.delivery.batch import Invocation
 from reconciler.delivery.events import Planned, Reported
@@ -35,6 +36,7 @@ from reconciler.delivery.ports import ApplyOptions, Ports, Sender
 from reconciler.delivery.record import Occasion, remembered
 from reconciler.delivery.redaction import conceal
 from reconciler.delivery.report import Report
+from reconciler.delivery.sealing import resealed
 from reconciler.delivery.throttle import StopSignal
 from reconciler.errors import Declined, ExitCode, GuardRefusal, UsageError
 from reconciler.planning.plan import Plan
@@ -105,7 +107,7 @@ def _carry_out(run: _Run) -> ExitCode:
     _require_allowed(reviewed.shown, run)
     state = conceal(found.state, run.workspace.settings.keys.policy.sensitive, reviewed.desired)
     if not (reviewed.plan.writes or found.left_over or state is not found.state):
-        return _nothing_to_do(reviewed.shown, state, run)
+        return _nothing_to_do(reviewed, state, run)
     run.oversight.permit(reviewed.plan, found.state)
     # Looked for before the question: whoever has answered it expects that it is done.
     login = _login(run.workspace) if reviewed.plan.sends else None
@@ -113,7 +115,7 @@ def _carry_out(run: _Run) -> ExitCode:
     run.store.back_up(state)
     state = run.occasion.applied_to(state)
     intent = intend(reviewed.plan, reviewed.desired, state, stamp(reviewed.at), run.workspace.target)
-    return _send(intent, reviewed.shown, login, run)
+    return _send(intent, reviewed, login, run)
 
 
 def _occasion(tree: Checkout | None, command: str) -> Occasion:
@@ -176,12 +178,17 @@ def _require_allowed(shown: SavedPlan, run: _Run) -> None:
         raise GuardRefusal(wrong, hint=f"What {code} means", command=("explain", code))
 
 
-def _nothing_to_do(shown: SavedPlan, state: State, run: _Run) -> ExitCode:
-    """End a run that changes nothing; that the state is this commit's too is worth a write, if the commit means any."""
-    summarise_plan(shown, run.options, run.console)
+def _nothing_to_do(reviewed: Review, state: State, run: _Run) -> ExitCode:
+    """End a run that changes nothing, but maybe what the state remembers: the commit, or seals of another reader."""
+    summarise_plan(reviewed.shown, run.options, run.console)
+    known = state
     if run.tree and _is_news(run.tree, state.applied, run.occasion.commit):
-        run.store.save(run.occasion.applied_to(replace(state, serial=state.serial + 1)))
-    return ExitCode.UNKNOWN if shown.plan.held else ExitCode.DONE
+        state = run.occasion.applied_to(state)
+    if state.interactions and state.reader != reader() and not reviewed.plan.selection:
+        state = resealed(state, reviewed.plan, reviewed.declarations, run.workspace.rules_in_force)
+    if state is not known:
+        run.store.save(replace(state, serial=state.serial + 1))
+    return ExitCode.UNKNOWN if reviewed.plan.held else ExitCode.DONE
 
 
 def _is_news(tree: Checkout, applied: Applied | None, commit: str | None) -> bool:
@@ -213,8 +220,9 @@ def _require_approval(shown: SavedPlan, run: _Run) -> None:
         raise Declined("declined; nothing was sent.")
 
 
-def _send(intent: Intent, shown: SavedPlan, login: Credentials | None, run: _Run) -> ExitCode:
+def _send(intent: Intent, reviewed: Review, login: Credentials | None, run: _Run) -> ExitCode:
     """Send what is intended, and report what became of it."""
+    shown = reviewed.shown
     keys, console, stop_signal = run.workspace.settings.keys, run.console, StopSignal()
     console.sent = shown.plan.sends
     with _sender(run.workspace, login) as sender, interruptible(stop_signal, console):
@@ -222,17 +230,19 @@ def _send(intent: Intent, shown: SavedPlan, login: Credentials | None, run: _Run
         clock = SystemClock()
         console.observers.add(ProgressLine(console, clock.monotonic))
         ports = Ports(run.store, sender, clock, console.observers, stop_signal, random.random)
-        report = apply(intent, options, ports, partial(_completed, plan=shown.plan, run=run))
+        report = apply(intent, options, ports, partial(_completed, reviewed=reviewed, run=run))
         _report(report, shown, run)
     return report.exit_code
 
 
-def _completed(outcome: Report, plan: Plan, run: _Run) -> Report:
+def _completed(outcome: Report, reviewed: Review, run: _Run) -> Report:
     """Return the report with what the plan knows, and its state with what that remembers of this run."""
+    plan = reviewed.plan
     part = frozenset(change.address for change in plan.changes) if plan.selection else None
     hold_unknown = run.workspace.settings.keys.policy.hold_unknown
     report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
-    return replace(report, state=remembered(report, plan, run.occasion))
+    state = remembered(report, plan, run.occasion)
+    return replace(report, state=resealed(state, plan, reviewed.declarations, run.workspace.rules_in_force))
 
 
 def _report(report: Report, shown: SavedPlan, run: _Run) -> None:

@@ -226,6 +226,7 @@ def _plan(commands: Any) -> None:
     parser.add_argument("--timings", action="store_true", help="say on stderr where the time went")
     _selection(parser)
     _approvals(parser)
+    _no_seals(parser)
     _show_sensitive(parser)
 
 
@@ -289,6 +290,7 @@ def _apply(commands: Any) -> None:
     _setting(parser, "timeout", "S")
     _selection(parser)
     _approvals(parser)
+    _no_seals(parser)
     _show_sensitive(parser)
 
 
@@ -304,6 +306,10 @@ def _selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--exclude", **selected, help="not what it selects")
     group.add_argument("--target-file", action="append", default=[], metavar="FILE", help="selectors, one a line")
     group.add_argument("--exclude-file", action="append", default=[], metavar="FILE", help="likewise")
+
+
+def _no_seals(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-seals", action="store_true", help="read every file, the ones that are sealed too")
 
 
 def _approvals(parser: argparse.ArgumentParser) -> None:

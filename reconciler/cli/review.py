@@ -13,6 +13,7 @@ from reconciler.cli.choice import addresses, choices
 from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace, read_declarations
 from reconciler.declarations.loader import Declarations
+from reconciler.declarations.seals import Seals
 from reconciler.errors import DeclarationError
 from reconciler.interaction import Interaction
 from reconciler.planning.diff import linked_values
@@ -60,11 +61,16 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     `standing` are guards that stand already; what is `stored` in a saved plan, its approvals and its selection, holds
     here too.
     """
-    declarations, no_path = _declarations(workspace, console, reveal=options.show_sensitive)
+    seals = None if options.no_seals else Seals(state, workspace.rules_in_force)
+    declarations, no_path = _declarations(workspace, console, reveal=options.show_sensitive, seals=seals)
     console.observers.ended("read the declarations")
+    if getattr(options, "timings", False):
+        console.note(f"{len(declarations.sealed)} of {declarations.files} files are sealed")
     keys, at = workspace.settings.keys, datetime.now(UTC)
     said = _concealed(state, declarations, keys.policy.sensitive)
-    plan = make_plan(declarations.interactions, said, keys.policy, at, workspace.target)
+    plan = make_plan(
+        declarations.interactions, said, keys.policy, at, workspace.target, as_sealed=declarations.as_sealed
+    )
     plan = _chosen(plan, declarations, state, options, stored)
     approved = _approvals(options, stored.approvals if stored else Approvals())
     older = _older_commit(plan, workspace, state.applied, options, approved)
@@ -112,10 +118,12 @@ def _named_within(workspace: Workspace, path: Path) -> str:
     return os.fsencode(Path(name).as_posix()).decode(errors="replace")
 
 
-def _declarations(workspace: Workspace, console: Console, *, reveal: bool) -> tuple[Declarations, tuple[Refusal, ...]]:
+def _declarations(
+    workspace: Workspace, console: Console, *, reveal: bool, seals: Seals | None
+) -> tuple[Declarations, tuple[Refusal, ...]]:
     """Return what is declared; where the declarations' path itself is missing, nothing and the guard against that."""
     try:
-        return read_declarations(workspace, console, reveal=reveal), ()
+        return read_declarations(workspace, console, reveal=reveal, seals=seals), ()
     except DeclarationError as error:
         if any(problem.code != "missing-path" for problem in error.problems):
             raise

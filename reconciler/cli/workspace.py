@@ -6,9 +6,11 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import orjson
 
 from reconciler.cli.choice import files
 from reconciler.cli.console import Console
@@ -18,6 +20,7 @@ from reconciler.config.settings import KEYS
 from reconciler.config.urls import REGIONS
 from reconciler.declarations import loader
 from reconciler.declarations.loader import Declarations
+from reconciler.declarations.seals import Seals
 from reconciler.errors import ConfigError
 from reconciler.state.model import Target
 from reconciler.state.stores import local
@@ -63,6 +66,12 @@ class Workspace:
         return self.shown(self.state_path) if self.state_path else str(self.settings.state).partition("?")[0]
 
     @property
+    def rules_in_force(self) -> bytes:
+        """All of the configuration that reading declarations and comparing them with a state depends on."""
+        parts = [asdict(part) for part in (self.settings.keys.rules, self.settings.keys.policy)]
+        return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=_plain)
+
+    @property
     def store(self) -> Store:
         """What keeps the state."""
         return self._opened(self.state_path or str(self.settings.state))
@@ -85,6 +94,10 @@ class Workspace:
             return str(path.relative_to(Path.cwd()))
         except ValueError:
             return str(path)
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
 def open_workspace(options: argparse.Namespace, console: Console) -> Workspace:
@@ -114,17 +127,23 @@ def kept(workspace: Workspace, options: argparse.Namespace) -> dict[Path, str]:
     return read | dict.fromkeys(files(options), "what is selected") | state
 
 
-def read_declarations(workspace: Workspace, console: Console, *, reveal: bool = False) -> Declarations:
-    """Return what is declared; warnings are shown, problems raised."""
+def read_declarations(
+    workspace: Workspace, console: Console, *, reveal: bool = False, seals: Seals | None = None
+) -> Declarations:
+    """Return what is declared, without reading what fits a seal; warnings are shown, problems raised."""
     settings, rules = workspace.settings, workspace.settings.keys.rules
     if reveal and console.terminal:
         rules = replace(rules, sensitive=frozenset())
     told = ReadingProgress(console, time.monotonic)
-    declarations = loader.load(settings.interactions, rules, base=settings.folder, told=told)
+    declarations = loader.load(settings.interactions, rules, base=settings.folder, told=told, seals=seals)
     if declarations.warnings:
         console.problems(declarations.warnings)
-    console.detail(f"{len(declarations.interactions)} interactions declared in {declarations.files} files")
+    console.detail(f"{len(declarations)} interactions declared in {declarations.files} files{_sealed(declarations)}")
     return declarations
+
+
+def _sealed(declarations: Declarations) -> str:
+    return f", {len(declarations.sealed)} of them sealed" if declarations.sealed else ""
 
 
 def named(target: Target) -> str:

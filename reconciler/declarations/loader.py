@@ -12,21 +12,33 @@ from reconciler.declarations.discovery import Source, read, walk
 from reconciler.declarations.parallel import cores, spread
 from reconciler.declarations.result import ValidationResult
 from reconciler.declarations.rules import DeclarationRules
+from reconciler.declarations.seals import Content, Seals
 from reconciler.errors import DeclarationError, Problem
 from reconciler.interaction import Interaction
 from reconciler.yamlfile.reader import parse
 
 SPREAD_FILES: Final = 1_000
 """From so many files on, reading them is spread over processes."""
+_OFTEN: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """What all files declare: interactions in order of address, warnings in order of place, how many files."""
+    """What all files declare: interactions in order of address, warnings in order of place, how many files.
+
+    Of files that are `sealed` nothing is read: what they declare is open, as declared, at the addresses `as_sealed`.
+    `contents` are those of the files that were read, and have no warning.
+    """
 
     interactions: tuple[Interaction, ...]
     warnings: tuple[Problem, ...] = ()
     files: int = 0
+    sealed: tuple[str, ...] = ()
+    as_sealed: frozenset[str] = frozenset()
+    contents: tuple[tuple[str, Content], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.interactions) + len(self.as_sealed)
 
 
 def _say_nothing(_done: int, _total: int) -> None:
@@ -34,28 +46,79 @@ def _say_nothing(_done: int, _total: int) -> None:
 
 
 def load(
-    root: Path, rules: DeclarationRules, *, base: Path, told: Callable[[int, int], None] = _say_nothing
+    root: Path,
+    rules: DeclarationRules,
+    *,
+    base: Path,
+    told: Callable[[int, int], None] = _say_nothing,
+    seals: Seals | None = None,
 ) -> Declarations:
     """Return what the files under `root` (a folder or a file) declare; files are named relative to `base`.
 
-    `told` is told, now and then, how many files are read, and of how many.
+    `told` is told, now and then, how many files are read, and of how many. What fits one of the `seals` is not read,
+    unless anything at all is wrong: that is told as if there were none.
 
     Raises DeclarationError with every problem of every file; if `root` isn't there, with one of code `missing-path`.
     """
+    sources, problems = walk(root, base)
+    if seals and seals.any and not problems:
+        opened, sealed = _apart(sources, seals, told)
+        found = _read_all(opened, rules, told, len(sources))
+        as_sealed = seals.addresses(sealed)
+        if not (_is_wrong(_problems(found)) or any(address in as_sealed for address, _ in found.identities())):
+            return _declarations(found, len(sources), tuple(sealed), as_sealed)
+    found = _read_all(sources, rules, told, len(sources))
+    found.problems += problems
+    if _is_wrong(wrong := _problems(found)):
+        raise DeclarationError(tuple(wrong))
+    return _declarations(found, len(sources))
+
+
+def _declarations(
+    found: ValidationResult, files: int, sealed: tuple[str, ...] = (), as_sealed: frozenset[str] = frozenset()
+) -> Declarations:
+    interactions = sorted(found.interactions, key=attrgetter("address"))
+    warnings = tuple(_problems(found))
+    return Declarations(tuple(interactions), warnings, files, sealed, as_sealed, tuple(found.contents))
+
+
+def _problems(found: ValidationResult) -> list[Problem]:
+    return _once(sorted({*found.problems, *found.duplicates()}))
+
+
+def _is_wrong(problems: Sequence[Problem]) -> bool:
+    return any(not problem.warning for problem in problems)
+
+
+def _apart(sources: Sequence[Source], seals: Seals, told: Callable[[int, int], None]) -> tuple[list[Source], list[str]]:
+    """Return the files that must be read, and the names of those that fit their seals."""
+    opened, sealed = list[Source](), list[str]()
+    for source in sources:
+        data = read(source) if seals.sealed(source.name) else None
+        if isinstance(data, bytes) and seals.fits(source.name, data):
+            sealed.append(source.name)
+        else:
+            opened.append(source)
+        if not len(sealed) % _OFTEN:
+            told(len(sealed), len(sources))
+    return opened, sealed
+
+
+def _read_all(
+    sources: Sequence[Source], rules: DeclarationRules, told: Callable[[int, int], None], files: int
+) -> ValidationResult:
+    """Read files, which are a part of so many."""
+    found = ValidationResult()
+    if not sources:
+        return found
     import reconciler.declarations.validation  # noqa: F401, PLC0415 - before processes are forked, which then have it
 
-    sources, problems = walk(root, base)
     processes = cores() if len(sources) >= SPREAD_FILES else 1
-    found = ValidationResult()
     with spread(sources, lambda part: _read_files(part, rules), processes) as parts:
         for part in parts:
             found.add(part)
-            told(found.files, len(sources))
-    problems = _once(sorted({*problems, *found.problems, *found.duplicates()}))
-    if any(not problem.warning for problem in problems):
-        raise DeclarationError(tuple(problems))
-    interactions = sorted(found.interactions, key=attrgetter("address"))
-    return Declarations(tuple(interactions), tuple(problems), len(sources))
+            told(files - len(sources) + found.files, files)
+    return found
 
 
 def _once(problems: list[Problem]) -> list[Problem]:
@@ -85,4 +148,6 @@ def _read_file(source: Source, rules: DeclarationRules) -> ValidationResult:
         if spots:  # what follows from a problem of the parser isn't told twice
             checked.problems = [each for each in checked.problems if (each.line, each.column) not in spots]
         found.add(checked)
+    if not found.problems:
+        found.contents.append((source.name, Content.of(data)))
     return found

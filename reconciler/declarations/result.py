@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 
+from reconciler.declarations.seals import Content
 from reconciler.errors import Problem
 from reconciler.escape import visible
 from reconciler.interaction import Interaction, Place
@@ -25,6 +26,8 @@ class ValidationResult:
     invalid_identities: list[tuple[str, Place]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     files: int = 0
+    contents: list[tuple[str, Content]] = field(default_factory=list)
+    """Of the files that have no problem, not even a warning."""
 
     def add(self, other: ValidationResult) -> None:
         """Take over what was found elsewhere."""
@@ -32,10 +35,15 @@ class ValidationResult:
         self.invalid_identities += other.invalid_identities
         self.problems += other.problems
         self.files += other.files
+        self.contents += other.contents
+
+    def identities(self) -> list[tuple[str, Place]]:
+        """Return what is claimed, and where."""
+        return [*((each.address, each.place) for each in self.interactions), *self.invalid_identities]
 
     def duplicates(self) -> Iterator[Problem]:
         """Yield a problem for each identity that was declared before."""
-        identities = [*((each.address, each.place) for each in self.interactions), *self.invalid_identities]
+        identities = self.identities()
         if len({address for address, _ in identities}) == len(identities):
             return
         places: dict[str, Place] = {}

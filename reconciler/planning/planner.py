@@ -55,18 +55,26 @@ class _Case(NamedTuple):
     failures: Failures
 
 
-def plan(
-    desired: Iterable[Interaction], state: State, policy: PlanPolicy, now: datetime, target: Target | None = None
+def plan(  # noqa: PLR0913  # each is independent, and the last ones are rarely given
+    desired: Iterable[Interaction],
+    state: State,
+    policy: PlanPolicy,
+    now: datetime,
+    target: Target | None = None,
+    *,
+    as_sealed: frozenset[str] = frozenset(),
 ) -> Plan:
     """Return what brings the state to what is desired; addresses in `desired` are unique.
 
+    What is at the addresses `as_sealed` is desired just as it is open, and nothing else is known of it.
     `now` decides only whether an unknown outcome is too old to be resent.
     """
     declared = {interaction.address: interaction for interaction in desired}
     chains, failures = state.chains(), state.failures()
     changes: list[Change] = []
-    unchanged = 0
-    for address in sorted(declared.keys() | state.interactions.keys() | chains.keys() | failures.keys()):
+    unchanged = len(as_sealed)
+    opened_otherwise = state.interactions.keys() - as_sealed
+    for address in sorted(declared.keys() | opened_otherwise | chains.keys() | failures.keys()):
         wanted, opened = declared.get(address), state.interactions.get(address)
         case = _Case(address, wanted, opened, chains.get(address, ()), failures.get(address, []))
         change = _change(case, policy, now)
@@ -78,7 +86,7 @@ def plan(
         lineage=state.lineage,
         serial=state.serial,
         changes=with_renames(changes, declared),
-        declared=len(declared),
+        declared=len(declared) + len(as_sealed),
         open=len(state.interactions),
         releasable=_releasable(state, chains, failures),
         unchanged=unchanged,

@@ -291,7 +291,10 @@ class _Decoder:
         return None if raw is None else self._entry("applied", "", raw, Applied)
 
     def _seals(self, raw: Any) -> Mapping[str, str]:
-        return {file: self._text(seal, f"the seal of {file!r}") for file, seal in self._mapping(raw, "seals").items()}
+        seals: dict[str, str] = self._mapping(raw, "seals")
+        if not {str}.issuperset(map(type, seals.values())):
+            raise self._wrong("seals are not texts")
+        return seals
 
     def _history(self, raw: Any) -> tuple[Run, ...]:
         if type(raw) is not list:

@@ -16,6 +16,7 @@ from reconciler.interaction import known_digest, packed
 from reconciler.state.model import Open
 
 VERSION: Final = 2
+_SOURCE: Final = b'"source":'
 _LINE: Final = re.compile(rb'\n    ("[^"\\]*+(?:\\.[^"\\]*+)*+"): ')
 
 
@@ -86,6 +87,15 @@ class Entries(MutableMapping[str, Open]):
         kept = self._kept[address]
         return self._line(kept) if type(kept) is int else None
 
+    def source(self, address: str) -> str:
+        """Return the file of an entry, which stands last in its line."""
+        kept = self._kept[address]
+        if type(kept) is not int:
+            return kept.source  # type: ignore[union-attr]
+        line = self._line(kept)
+        found: str = orjson.loads(line[line.rindex(_SOURCE) + len(_SOURCE) : -1])
+        return found
+
     def _line(self, start: int) -> bytes:
         return self._data[start : self._data.index(b"\n", start + 1)].removesuffix(b",")
 
@@ -95,6 +105,25 @@ class Entries(MutableMapping[str, Open]):
             raise unknown_scheme(self._name, plain["digest"])
         plain["fields"] = packed(plain["fields"])
         return Open(**plain)
+
+
+def line_of(entries: Mapping[str, Open], address: str) -> bytes:
+    """Return the line of an entry, as it was read or is to be written."""
+    read = entries.line(address) if isinstance(entries, Entries) else None
+    return read or open_line(address, entries[address])
+
+
+def by_source(entries: Mapping[str, Open]) -> dict[str, list[str]]:
+    """Return the addresses of each file."""
+    found: dict[str, list[str]] = {}
+    source_of = entries.source if isinstance(entries, Entries) else lambda address: entries[address].source
+    for address in entries:
+        source = source_of(address)
+        if source in found:
+            found[source].append(address)
+        else:
+            found[source] = [address]
+    return found
 
 
 def _address(key: bytes) -> str:

@@ -211,7 +211,7 @@ def _known_otherwise(addresses: Sequence[str], unknown: Collection[str]) -> Reco
 
 def new_lineage(state: State) -> Mended:
     """Return the state under a lineage of its own: requestids that an abandoned later state sent are not met again."""
-    mended = replace(state, lineage=str(uuid4()), serial=state.serial + 1)
+    mended = replace(state, lineage=str(uuid4()), serial=state.serial + 1, reader="", seals={})
     return Mended(mended, (f"The state has lineage {mended.lineage} now, at serial {mended.serial}.",))
 
 

@@ -126,6 +126,15 @@ def libyaml() -> Any:
     return _yaml.CParser if _yaml.get_version() >= _LIBYAML else None
 
 
+def libyaml_version() -> str:
+    """Return the version of libyaml that reads here; nothing where none does."""
+    if libyaml() is None:
+        return "none"
+    from yaml import _yaml  # noqa: PLC0415 - as above
+
+    return str(_yaml.get_version_string())
+
+
 def _joined(stream: Iterator[Any]) -> Iterator[Any]:
     r"""Yield the events with surrogate pairs (`"\ud83d\ude00"`, as JSON writes an emoji) joined to one character."""
     for event in stream:

@@ -212,7 +212,7 @@ WRONG: Final[list[tuple[str, Any, str]]] = [
     ("applied", {"commit": "c"}, "applied: the entry"),
     ("reader", 1, "reader is not a text"),
     ("seals", [], "seals is not a map"),
-    ("seals", {"a.yaml": 1}, "the seal of 'a.yaml'"),
+    ("seals", {"a.yaml": 1}, "seals are not texts"),
     ("history", {}, "history is not a list"),
     ("history", [{"serial": 1}], "history: the entry of 1"),
     ("history", [{**EVERYTHING.history[0]._asdict(), "exit": "0"}], "history: exit of 1"),
