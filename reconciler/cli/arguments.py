@@ -193,7 +193,7 @@ def _init(commands: Any) -> None:
 
 def _validate(commands: Any) -> None:
     parser = _command(commands, "validate", "check the declarations; needs no state, target or credentials")
-    _json(parser)
+    _json(parser, "sarif", "junit", "github", "gitlab")
     _show_sensitive(parser)
 
 
@@ -244,8 +244,8 @@ def _plan_formats(parser: argparse.ArgumentParser) -> None:
     _detail(parser)
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
+def _json(parser: argparse.ArgumentParser, *more: str) -> None:
+    parser.add_argument("--format", choices=["text", "json", *more], default="text", help="default: text")
     _json_into(parser)
 
 

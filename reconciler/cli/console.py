@@ -51,6 +51,8 @@ class Console:
         """Who is told what happens in this run."""
         self.silent = False
         """Whether stdout is for a program alone, so that what is for people isn't shown there."""
+        self.annotates = True
+        """Whether problems are shown beside their lines, where GitHub's runner takes commands for that."""
         self._in_line = self._drawn = False
         self._runner = environ.get("GITHUB_ACTIONS") == "true"
 
@@ -67,9 +69,9 @@ class Console:
             links = links_to(self._folder) if has_links(self._environ, terminal=terminal) else None
             yield Style(not plain and has_colour(self._environ, terminal=terminal), links)
 
-    def out(self, text: str) -> None:
-        """Write data to stdout; `text` brings its own newline."""
-        error = _write(self._stdout, self._tame(text))
+    def out(self, text: str, *, commands: bool = False) -> None:
+        """Write data to stdout; `text` brings its own newline, and may be `commands` for GitHub's runner."""
+        error = _write(self._stdout, text if commands else self._tame(text))
         if error is not None and error.errno not in _READER_GONE and not self.cut:
             self.cut = True
             self.error(f"what was asked for can't be printed: {error.strerror}")
@@ -127,13 +129,12 @@ class Console:
 
     def annotate(self, problems: Sequence[Problem]) -> None:
         """Have GitHub show problems beside their lines."""
-        if not self._runner:
+        if not (self._runner and self.annotates):
             return
-        from reconciler.cli.links import in_repository  # noqa: PLC0415  # only there
-        from reconciler.render.annotations import problem_annotations  # noqa: PLC0415
+        from reconciler.cli.links import located  # noqa: PLC0415  # only there
+        from reconciler.render.annotations import SHOWN, problem_annotations  # noqa: PLC0415
 
-        files = [in_repository(problem.file, self._folder, self._environ) for problem in problems]
-        self.commands(problem_annotations(problems, files))
+        self.commands(problem_annotations(located(problems, self._folder, self._environ), SHOWN))
 
     def commands(self, lines: Iterable[str]) -> None:
         """Give GitHub's runner commands, where there is one: it reads them from both streams."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from reconciler.errors import Problem
 from reconciler.render.links import SourceLinks
 
 _URL: Final = re.compile(r"https?://[A-Za-z0-9._~:/%-]+")
@@ -46,15 +48,19 @@ def _commit(environ: Mapping[str, str], variable: str) -> str | None:
     return commit if _COMMIT.fullmatch(commit) else None
 
 
-def in_repository(file: str, folder: Path, environ: Mapping[str, str]) -> str:
-    """Return a file's path from the repository's root, as GitHub wants it; as it is where there is no repository.
+def located(problems: Sequence[Problem], folder: Path, environ: Mapping[str, str]) -> list[Problem]:
+    """Return problems whose files are named from the repository's root; as they are where there is no repository.
 
     Declarations are named relative to `folder`, the configuration relative to the working folder.
     """
+    return [replace(problem, file=_in_repository(problem.file, folder, environ)) for problem in problems]
+
+
+def _in_repository(file: str, folder: Path, environ: Mapping[str, str]) -> str:
     # os.path's own: Path's raises for names that no file can have.
     nearer = os.path.exists(folder / file) or not os.path.exists(file)  # noqa: PTH110
     path = folder / file if nearer else Path(file)
-    return position(path, environ.get("GITHUB_WORKSPACE")) or file
+    return position(path, environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR")) or file
 
 
 def position(path: Path, root: str | None) -> str | None:

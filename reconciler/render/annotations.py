@@ -22,16 +22,15 @@ _COMMAND: Final = re.compile(
 )
 
 
-def problem_annotations(problems: Sequence[Problem], files: Sequence[str]) -> Iterator[str]:
-    """Yield a command for each problem, errors first; `files` are their paths from the repository's root."""
-    located = sorted(zip(problems, files, strict=True), key=lambda entry: entry[0].warning)
+def problem_annotations(problems: Sequence[Problem], most: int | None = None) -> Iterator[str]:
+    """Yield a command for each problem, errors first, and no more than `most` of a kind."""
     for warning in (False, True):
-        for problem, file in [entry for entry in located if entry[0].warning is warning][:SHOWN]:
-            yield _problem(problem, file)
+        for problem in [problem for problem in problems if problem.warning is warning][:most]:
+            yield _problem(problem)
 
 
-def _problem(problem: Problem, file: str) -> str:
-    place = {"file": file}
+def _problem(problem: Problem) -> str:
+    place = {"file": problem.file}
     if problem.line:
         place |= {"line": str(problem.line), "col": str(problem.column)}
     level = "warning" if problem.warning else "error"
