@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -82,7 +83,7 @@ class GitHub:
         proposal = self.proposal
         return proposal.base if proposal else self._environ.get("GITHUB_REF_NAME", "")
 
-    @property
+    @cached_property
     def default_branch(self) -> str:
         """See Platform. The event of a schedule may not name it."""
         repository = self._event.get("repository") or self._rest.get("")

@@ -182,4 +182,5 @@ class Repository:
 
     def _error(self, command: str, ran: subprocess.CompletedProcess[bytes]) -> GitError:
         said = visible(" ".join(os.fsdecode(ran.stderr).split()))
-        return GitError(f"git {command} in {self._folder}: {said or f'exit code {ran.returncode}'}")
+        hint = "Run this in a clone of the repository." if "not a git repository" in said else ""
+        return GitError(f"git {command} in {self._folder}: {said or f'exit code {ran.returncode}'}", hint=hint)

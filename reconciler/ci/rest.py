@@ -51,11 +51,16 @@ class Service:
     """Given the headers of a refusal and its body."""
 
 
-class Rest:
-    """Calls with a token. A call that may be repeated is, after a network error, 429 and 5xx; `wait` sleeps."""
+def pause(seconds: float) -> None:
+    """Wait before a call is repeated."""
+    time.sleep(seconds)
 
-    def __init__(self, service: Service, wait: Callable[[float], None] = time.sleep) -> None:
-        self._service, self._wait = service, wait
+
+class Rest:
+    """Calls with a token. A call that may be repeated is, after a network error, 429 and 5xx."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
         headers = {"User-Agent": f"reconciler/{__version__}", **service.headers}
         self._client = httpx.Client(headers=headers, timeout=30.0, trust_env=not _loopback(service.root))
 
@@ -119,13 +124,13 @@ class Rest:
             except httpx.HTTPError as error:
                 if last or not (again or isinstance(error, httpx.ConnectError)):
                     raise Unclear(f"{self._service.name} can't be reached: {_said(error)}") from error
-                self._wait(_back_off(attempt))
+                pause(_back_off(attempt))
                 continue
             except (httpx.InvalidURL, ValueError) as error:
                 raise PlatformError(f"{self._service.name}: {url} is no address") from error
             if not _passing(answer, again=again) or last:
                 return self._checked(method, answer)
-            self._wait(_asked_for(answer, attempt))
+            pause(_asked_for(answer, attempt))
         raise AssertionError("the last try returns or raises")
 
     def _checked(self, method: str, answer: httpx.Response) -> httpx.Response:

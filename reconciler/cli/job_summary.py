@@ -47,6 +47,11 @@ def summarise_report(report: Report, environment: str | None, console: Console) 
     _add(said, console)
 
 
+def summarise(text: str, console: Console) -> None:
+    """Add a paragraph of Markdown."""
+    _add(lambda: text, console)
+
+
 def _add(said: Callable[[], str], console: Console) -> None:
     """Add to the summary; what can't be added is no reason to fail."""
     if not (path := os.environ.get(SUMMARY)):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.api import SandboxServer
-from tests.ci.github import BOT, READ_ONLY, GitHub, Job, Json, served
+from tests.ci.github import BOT, READ_ONLY, TOKEN, GitHub, Job, Json, git, served
+from tests.command import Workplace
 from tests.conftest import connection
 
 ONE = "provider: Crm\ninteractions:\n  - {externalid: case-1, route: Day}\n"
@@ -38,8 +39,6 @@ class Story:
 
     def start(self) -> Story:
         """Make the state."""
-        from tests.command import Workplace  # noqa: PLC0415
-
         assert Workplace(self.state.parent, self.env).run("init").code == 0
         return self
 
@@ -381,7 +380,7 @@ def test_a_plan_that_is_void_says_so(story: Story) -> None:
 @pytest.mark.parametrize("call", ["GET /issues", "POST /statuses", "PATCH /issues"])
 def test_a_502_is_tried_again(story: Story, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One answer that says that GitHub is unwell is no reason to fail, and makes no second comment."""
-    monkeypatch.setattr("reconciler.ci.rest.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("reconciler.ci.rest.pause", lambda _seconds: None)
     pull = story.host.propose({CRM: ONE})
     story.plan(pull)
     story.host.amend(pull, {CRM: TWO})
@@ -407,7 +406,7 @@ def test_a_comment_that_may_have_landed_is_made_once(story: Story, *, landed: bo
 
 def test_a_github_that_stays_away_is_no_traceback(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan is shown in the job all the same; what is decided about it needs GitHub, and says so."""
-    monkeypatch.setattr("reconciler.ci.rest.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("reconciler.ci.rest.pause", lambda _seconds: None)
     pull = story.host.propose({CRM: ONE})
     story.host.failing += [("", 502)] * 5
     ran = story.plan(pull)
@@ -449,3 +448,33 @@ def test_a_second_environment(story: Story) -> None:
     assert story.look(commit).outputs["next"] == "apply"
     assert story.apply(commit).code == 0
     assert story.look(story.host.push({CRM: TWO})).outputs["next"] == "approve"
+
+
+def test_no_secret_is_shown(story: Story) -> None:
+    """Neither the platform's token nor the API's credentials stand in a log, a summary, a comment or an output."""
+    pull = story.host.propose({CRM: ONE})
+    jobs = [story.plan(pull), story.look(commit := story.host.merge(pull)), story.apply(commit)]
+    shown = "".join(job.said + job.summary + str(job.outputs) for job in jobs) + str(story.host.comments)
+    assert [secret for secret in (TOKEN, story.secrets["RECONCILER_CLIENT_SECRET"]) if secret in shown] == []
+
+
+def test_the_branch_of_an_earlier_version_is_read(story: Story) -> None:
+    """A state that scripts kept on a branch, with notes of theirs beside it, is the state of that branch."""
+    git(story.host.dev, "checkout", "--quiet", "--orphan", "reconciler-state")
+    git(story.host.dev, "rm", "-rfq", ".")
+    state = story.state.read_text("utf-8")
+    story.host.write({"reconciler.state.json": state, "reconciler.state.json.commit": "of an earlier version"})
+    story.host.commit("Save reconciler.state.json")
+    git(story.host.dev, "push", "--quiet", "origin", "HEAD:reconciler-state")
+    story.env["RECONCILER_STATE"] = "git:reconciler-state"
+    story.merged({CRM: ONE})
+    assert story.opened == {"case-1"}
+
+
+def test_whoever_approves_sees_what(story: Story) -> None:
+    """The summary of the job that plans has the whole plan, and names what no pull request showed."""
+    story.host.environments["reconciler-approval"] = reviewers("ann")
+    summary = story.look(story.host.push({CRM: TWO})).summary
+    assert "2 to dispatch" in summary
+    assert "Approval is needed" in summary
+    assert "`case-2`" in summary

@@ -16,12 +16,13 @@ from reconciler.cli.ci.pipeline import Pipeline, open_pipeline
 from reconciler.cli.ci.told import tell_no_plan, tell_plan
 from reconciler.cli.console import Console
 from reconciler.cli.current_state import state_to_plan
-from reconciler.cli.job_summary import summarise_plan
+from reconciler.cli.job_summary import summarise, summarise_plan
 from reconciler.cli.output import view
 from reconciler.cli.review import Review
 from reconciler.errors import DeclarationError, ExitCode, GuardRefusal
 from reconciler.planning.plan import Change
 from reconciler.render.annotations import refusal_annotations
+from reconciler.render.markdown.gfm import code
 from reconciler.render.text import plan_text
 from reconciler.render.words import count
 
@@ -112,7 +113,7 @@ def _ask(pipeline: Pipeline, uncovered: tuple[Change, ...], approved: str) -> Ex
     if approved == asked_for:
         pipeline.console.note("Approved by whoever started this run.")
         return _pass_on(pipeline, "apply", words(uncovered))
-    pipeline.console.note(f"Approval is needed: {_unreviewed(uncovered, platform.noun)}.")
+    _say_why(pipeline, uncovered)
     if not platform.asks_somebody(pipeline.approval):
         raise GuardRefusal(
             f"nobody would be asked: {pipeline.approval} has no required reviewers; nothing is applied.",
@@ -121,9 +122,11 @@ def _ask(pipeline: Pipeline, uncovered: tuple[Change, ...], approved: str) -> Ex
     return _pass_on(pipeline, "approve", words(uncovered))
 
 
-def _unreviewed(changes: tuple[Change, ...], noun: str) -> str:
-    named = ", ".join(change.address for change in changes[:_NAMED])
-    more = f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
-    return (
-        f"no reviewed {noun} that was merged since the last apply showed {count(len(changes), 'change')}: {named}{more}"
-    )
+def _say_why(pipeline: Pipeline, changes: tuple[Change, ...]) -> None:
+    """Say, here and where a person approves, which changes nobody has agreed to."""
+    named, more = changes[:_NAMED], f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
+    noun, number = pipeline.platform.noun, count(len(changes), "change")
+    why = f"no reviewed {noun} that was merged since the last apply showed {number}"
+    pipeline.console.note(f"Approval is needed: {why}: {', '.join(change.address for change in named)}{more}.")
+    codes = ", ".join(code(change.address) for change in named)
+    summarise(f"**Approval is needed:** {why}: {codes}{more}.", pipeline.console)
