@@ -96,11 +96,11 @@ class Workplace:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the environment without anything that configures reconciler or colours output."""
+    """Return the environment without anything that configures reconciler or a cloud, or colours output."""
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("RECONCILER_", "GITHUB_", "CI_")) and name not in _TERMINAL
+        if not name.startswith(("RECONCILER_", "GITHUB_", "CI_", "AWS_", "AZURE_", "GOOGLE_")) and name not in _TERMINAL
     }
 
 

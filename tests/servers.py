@@ -15,6 +15,7 @@ import os
 import shlex
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
 BIN: Final = Path(sys.executable).parent
@@ -71,6 +72,20 @@ def server(name: str) -> Server:
     return found
 
 
+@contextmanager
+def alone(name: str, folder: Path) -> Iterator[Server]:
+    """Give one of them that nobody else uses."""
+    ports = _free_ports(8)
+    with subprocess.Popen(
+        COMMANDS[name](folder, ports), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            _until_it_answers(ports[0], name)
+            yield _server(name, ports[0])
+        finally:
+            process.kill()
+
+
 def _server(name: str, port: int) -> Server:
     if name == "azurite":
         endpoint = {"AZURE_STORAGE_ENDPOINT": f"http://127.0.0.1:{port}/{ACCOUNT}"}
@@ -80,11 +95,16 @@ def _server(name: str, port: int) -> Server:
     return Server("s3", {**AWS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"})
 
 
-def _make_bucket(found: Server) -> None:
+def aws(found: Server, service: str) -> Any:
+    """Return boto3's client of a service."""
     import boto3  # noqa: PLC0415  # takes long
 
     keys = {"aws_access_key_id": AWS["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": SECRET}
-    client = boto3.client("s3", endpoint_url=found.environ["AWS_ENDPOINT_URL"], region_name="us-east-1", **keys)
+    return boto3.client(service, endpoint_url=found.environ["AWS_ENDPOINT_URL"], region_name="us-east-1", **keys)
+
+
+def _make_bucket(found: Server) -> None:
+    client = aws(found, "s3")
     with suppress(client.exceptions.BucketAlreadyExists, client.exceptions.BucketAlreadyOwnedByYou):  # another worker's
         client.create_bucket(Bucket=BUCKET)
 

@@ -19,7 +19,7 @@ def try_out(objects: Objects) -> None:
         wrong = f"{objects.place}: the place can't be tried: {str(why) or 'it refuses what it must do'}"
         raise StateError(wrong, hint="See that it can be reached and written.") from why
     finally:
-        with suppress(Unclear):
+        with suppress(Unclear, StateError):
             objects.remove([name])
     if lacks:
         raise StateError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,7 +22,8 @@ from reconciler.state.stores.bucketerrors import meaning
 from reconciler.state.stores.buckets import bucket_objects, place
 from reconciler.state.stores.interface import Objects, Refused, Unclear
 from reconciler.state.stores.trial import try_out
-from tests.servers import BUCKET, READER, SECRET, server
+from tests.conftest import ROOT
+from tests.servers import BUCKET, READER, SECRET, Server, alone, aws, server
 from tests.state.stores.cloud import Asked, Cloud, Lie
 from tests.state.stores.places import PATIENCE, in_cloud
 
@@ -261,10 +264,12 @@ def test_who_may_only_read_is_told_so() -> None:
     running = server("seaweedfs")
     objects = in_cloud(running.url(f"{uuid4()}/state.json"), {**running.environ, **READER})()
     assert (objects.get(""), objects.names("")) == (None, [])
-    for act in (ACTS["create"], ACTS["remove"], try_out):
+    for act in (ACTS["create"], ACTS["remove"]):
         with pytest.raises(StateError, match="AccessDenied") as error:
             act(objects)
         assert "aws sts get-caller-identity" in error.value.hint
+    with pytest.raises(StateError, match=r"\.trial\..*: 127\.0\.0\.1:\d+ answers 403 AccessDenied"):
+        try_out(objects)
 
 
 def test_an_aws_profile_is_used(tmp_path: Path) -> None:
@@ -292,3 +297,35 @@ def test_a_web_identity_is_used(tmp_path: Path) -> None:
     }
     with mock.patch.dict(os.environ, environ):
         try_out(bucket_objects(running.url(f"{uuid4()}/state.json"), os.environ))
+
+
+@pytest.mark.soak
+def test_the_policy_of_the_docs_suffices(tmp_path: Path) -> None:
+    """Who may do what docs/state.md says can keep a state where it says, and nowhere else."""
+    policy, *_ = re.findall(
+        r"```json\n(\{\n  \"Version\".*?)```", (ROOT / "docs" / "state.md").read_text("utf-8"), re.DOTALL
+    )
+    with alone("moto", tmp_path) as running:
+        aws(running, "s3").create_bucket(Bucket="crm-states")
+        people = aws(running, "iam")
+        people.create_user(UserName="pipeline")
+        people.put_user_policy(UserName="pipeline", PolicyName="state", PolicyDocument=policy)
+        key = people.create_access_key(UserName="pipeline")["AccessKey"]
+        _from_now_on_with_permissions(running)
+        keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+        # moto looks for a permission on the bucket where many are removed at once; AWS asks for one on each object.
+        environ = {**running.environ, **keys, "AWS_DISABLE_BULK_DELETE": "true"}
+        objects = in_cloud("s3://crm-states/prod/reconciler.state.json", environ)()
+        try_out(objects)
+        for name in ("", ".lock", ".backup", ".journal/1", ".aside.1"):
+            objects.put(name, b"1", None)
+        with pytest.raises(StateError, match="403 AccessDenied"):
+            try_out(in_cloud("s3://crm-states/test/reconciler.state.json", environ)())
+
+
+def _from_now_on_with_permissions(running: Server) -> None:
+    url = f"{running.environ['AWS_ENDPOINT_URL']}/moto-api/reset-auth"
+    headers = {"Content-Type": "text/plain"}
+    asked = urllib.request.Request(url, data=b"0", method="POST", headers=headers)  # noqa: S310  # on loopback
+    with urllib.request.urlopen(asked):  # noqa: S310
+        pass
