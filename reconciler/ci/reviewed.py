@@ -69,9 +69,9 @@ def word(change: Change) -> str:
 
 
 def words(changes: Iterable[Change]) -> str:
-    """Return the identities of changes as one text; nothing where they are too many for that."""
-    found = [word(change) for change in changes]
-    return "".join(found) if len(found) <= _WORDS else ""
+    """Return the identities of changes as one text, by which each is known; of too many, what they are as a whole."""
+    found = sorted(map(word, changes))
+    return "".join(found) if len(found) <= _WORDS else _hashed(found)
 
 
 def known(text: str) -> Iterator[str]:
@@ -81,4 +81,8 @@ def known(text: str) -> Iterator[str]:
 
 def short(changes: Iterable[Change]) -> str:
     """Return what a person types to approve just these changes."""
-    return hashlib.sha256("".join(sorted(map(word, changes))).encode()).hexdigest()[:_WORD]
+    return _hashed(sorted(map(word, changes)))
+
+
+def _hashed(found: list[str]) -> str:
+    return hashlib.sha256("".join(found).encode()).hexdigest()[:_WORD]

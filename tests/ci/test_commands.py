@@ -478,3 +478,26 @@ def test_whoever_approves_sees_what(story: Story) -> None:
     assert "2 to dispatch" in summary
     assert "Approval is needed" in summary
     assert "`case-2`" in summary
+
+
+def test_after_a_forced_push_somebody_is_asked(story: Story) -> None:
+    """What came since a commit that the history lacks can't be told: a guard stands, and nothing counts as reviewed."""
+    story.host.environments["reconciler-approval"] = reviewers("ann")
+    story.merged({CRM: ONE})
+    git(story.host.dev, "checkout", "--quiet", "--detach", f"{story.host.head}~1")
+    git(story.host.dev, "push", "--quiet", "--force", "origin", f"HEAD:{story.host.branch}")
+    pull = story.host.propose({CRM: TWO})
+    assert story.plan(pull).code == 0
+    commit = story.host.merge(pull)
+    looked = story.look(commit)
+    assert (looked.code, "older-commit" in looked.said) == (5, True)
+    allowed = story.look(commit, "workflow_dispatch", "--allow", f"--allow-older-commit {commit}")
+    assert (allowed.code, allowed.outputs["next"]) == (0, "approve")
+
+
+def test_a_state_in_the_checkout_is_refused(story: Story) -> None:
+    """It would be gone with the job, so nothing is planned or applied with it; the way to mend that is named."""
+    story.env["RECONCILER_STATE"] = "reconciler.state.json"
+    ran = story.look()
+    assert ran.code == 1
+    assert "reconciler state migrate reconciler.state.json git:reconciler-state" in ran.said

@@ -70,6 +70,8 @@ def merged_since(pipeline: Pipeline, state: State) -> dict[int, tuple[Proposal, 
     """Return the proposals merged since, by number, oldest first; each with the commit that it came on top of."""
     repository, last = pipeline.repository, applied_last(state)
     found: dict[int, tuple[Proposal, str]] = {}
+    if last and not repository.follows(repository.head, last):
+        return found  # after a forced push, nobody can tell what came since
     for commit in repository.commits(last, repository.head, (pipeline.declarations,), _COMMITS):
         for proposal in pipeline.platform.merged(commit):
             if base := repository.parent(commit):

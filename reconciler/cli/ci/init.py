@@ -18,7 +18,9 @@ from reconciler.ci.platforms import platform_of
 from reconciler.ci.repository import Repository
 from reconciler.cli import init
 from reconciler.cli.arguments import in_force, parse
+from reconciler.cli.ci.pipeline import lost_with_checkout
 from reconciler.cli.console import Console, settings_folder
+from reconciler.cli.workspace import open_workspace
 from reconciler.config.layers import FILE_NAME, PREFIX
 from reconciler.errors import ExitCode, UsageError
 from reconciler.escape import visible
@@ -58,6 +60,8 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
         for file, text in pipeline_files(home.name, home.place, forks=options.forks).items():
             console.out(_made(home.repository.root / file, text, file))
         console.out("".join(_remaining(home)))
+        if lost := lost_with_checkout(open_workspace(options, console), home.repository):
+            console.warn("the state is a file of the repository, and a job's checkout is gone with it", lost)
     return ExitCode.DONE
 
 

@@ -22,12 +22,14 @@ from reconciler.cli.arguments import in_force, parse
 from reconciler.cli.console import Console
 from reconciler.cli.review import Review, review
 from reconciler.cli.workspace import Workspace, open_workspace
+from reconciler.commandline import quoted
 from reconciler.config.layers import FILE_NAME, configure
-from reconciler.errors import UsageError
+from reconciler.errors import ConfigError, UsageError
 from reconciler.planning.guards import Refusal
 from reconciler.render.markdown.plan import marker
 from reconciler.state.model import State
 
+SHARED: Final = "git:reconciler-state"
 UNATTENDED: Final = ("--auto-approve", "--lock-timeout=600")
 """A run that was killed holds the lock of a shared state until others have seen it idle for some minutes."""
 _APPROVAL: Final = re.compile(r"--allow-[a-z-]+(=[0-9a-f]+)?|[0-9a-f]+")
@@ -120,12 +122,22 @@ def open_pipeline(options: argparse.Namespace, console: Console, command: str, *
     platform = platform_here(os.environ)
     given = parse([command, *in_force(options), *more, *_approvals(options)])
     workspace = open_workspace(given, console)
-    user, token = platform.git_login
-    repository = Repository(workspace.settings.folder, user, token)
+    repository = Repository(workspace.settings.folder, *platform.git_login)
     try:
+        if lost := lost_with_checkout(workspace, repository):
+            raise ConfigError("the state is a file of the checkout, which is gone with this job", hint=lost)
         yield Pipeline(platform, repository, workspace, given, console)
     finally:
         platform.close()
+
+
+def lost_with_checkout(workspace: Workspace, repository: Repository) -> str:
+    """Return what to do about a state that is a file of the checkout; empty for one that outlives a job."""
+    path = workspace.state_path
+    if path is None or not path.is_relative_to(os.path.realpath(repository.root)):
+        return ""
+    there = f"reconciler state migrate {quoted(repository.position(path))} {SHARED}"
+    return f"Keep it where all jobs find it: {there}, then `state: {SHARED}` in {FILE_NAME}."
 
 
 def _approvals(options: argparse.Namespace) -> list[str]:
