@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from itertools import cycle
+from itertools import count, cycle
 from typing import Final
 
 import pytest
@@ -18,6 +19,7 @@ from reconciler.state.stores.trial import try_out
 from tests.api import SandboxServer
 from tests.command import Workplace
 from tests.conftest import connection
+from tests.soak.budget import InTime
 from tests.state.stores.cloud import BUCKET, Asked, Cloud, Lie, Script, etag
 from tests.state.stores.places import QUICK, in_cloud
 from tests.state.stores.test_stores import ONE
@@ -96,6 +98,9 @@ ONCE_IN_A_WHILE: Final = {
 }
 
 
+MIXED: Final = (*ONCE_IN_A_WHILE.values(), *(None for _ in ONCE_IN_A_WHILE))
+
+
 def every_other_write(lie: Lie) -> Script:
     """Return a script that lies about each write once: the next try is answered truly."""
     lies = cycle([lie, None])
@@ -162,3 +167,20 @@ def test_an_apply_is_right_there(place: Workplace, server: SandboxServer, cloud:
     assert not server.emulator.doubles
     cloud.script = lambda _asked: None
     assert place.run("plan", "--detailed-exitcode").code == 0
+
+
+@pytest.mark.soak
+def test_applies_are_right_whatever_is_lied_about(
+    place: Workplace, server: SandboxServer, cloud: Cloud, in_time: InTime
+) -> None:
+    """So it is with any mixture of lies, while all that is open is replaced again and again."""
+    for seed in count():
+        if seed and not in_time():
+            break
+        draw = random.Random(seed)  # noqa: S311
+        cloud.script = lambda asked, draw=draw: draw.choice(MIXED) if asked.method == "PUT" else None  # type: ignore[misc]
+        place.declare(THREE.replace("route: R", f"route: R{seed}"))
+        ran = place.run(*APPLY, "--allow-releases", "3")
+        assert ran.code == 0, (seed, ran)
+        assert {*server.emulator.open} == IDS, seed
+        assert not server.emulator.doubles, seed
