@@ -110,7 +110,7 @@ def test_the_extra_that_is_missing_is_named() -> None:
         sys.modules.pop("reconciler.state.stores.objects", None)
         with pytest.raises(ConfigError, match="needs an extra") as error:
             opened(URL, {})
-    assert error.value.hint == "Install it: pip install 'reconciler[objects]'"
+    assert error.value.hint == "Install it: pip install 'vcc-reconciler[objects]'"
 
 
 @pytest.mark.parametrize(
