@@ -10,10 +10,11 @@ BROWSER := .venv/node/browser
 SHELLS := .venv/shells
 SERVERS := .venv/servers
 ENGINES := .venv/engines
+RELEASE := .venv/release
 PYTEST := $(BIN)/python -m pytest
 SERVE = @$(BIN)/python -m tests.servers $@
 
-.PHONY: help demo test soak bench lint format cassettes golden pictures wheel clean seaweedfs moto azurite
+.PHONY: help demo test soak bench lint format cassettes golden pictures dist sbom release-check clean seaweedfs moto azurite
 
 help:
 	@echo "make demo       plan, apply, edit, fail and retry, against the sandbox"
@@ -28,7 +29,9 @@ help:
 	@echo "make seaweedfs  start an S3 on this machine, to try a shared state with"
 	@echo "make moto       start another one"
 	@echo "make azurite    start an Azure likewise"
-	@echo "make wheel      build the wheel into dist/"
+	@echo "make dist       build the wheel and the sdist into dist/"
+	@echo "make sbom       and an SBOM beside them, of all that they may need"
+	@echo "make release-check  install them in each way, with the oldest and newest Python and dependencies"
 	@echo "make clean      remove what make made"
 
 $(INSTALLED): pyproject.toml reconciler/__init__.py
@@ -118,8 +121,23 @@ pictures: $(READY) $(BROWSER)
 	rm -f docs/screens/*
 	UPDATE_GOLDEN=1 $(PYTEST) -q tests/render/test_screens.py
 
-wheel: $(READY)
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+$(RELEASE): pyproject.toml | $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group release
+	@touch $@
+
+# What is released: the same bytes whoever builds the commit, with the same hatchling.
+dist: $(RELEASE)
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/uv build --quiet
+
+sbom: dist
+	$(BIN)/uv venv --quiet --clear build/sbom
+	$(BIN)/uv pip install --quiet --python build/sbom "$$(echo dist/*.whl)[objects,otel]"
+	sed "s/^dynamic = .*/version = \"$$($(BIN)/reconciler --version | cut -d' ' -f2)\"/" pyproject.toml >build/pyproject.toml
+	$(BIN)/cyclonedx-py environment --pyproject build/pyproject.toml --output-reproducible -o dist/sbom.cdx.json build/sbom
+
+release-check: sbom
+	$(PYTEST) -n 0 -m release tests/release
 
 clean:
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -105,14 +105,14 @@ def test_the_readmes_declaration_is_valid(tmp_path: Path) -> None:
 def test_the_makefile_has_the_commands_that_the_docs_name() -> None:
     """Each `make` command in the docs is a target, and each target is in `make help`."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     named = {
         name
         for page in DOCS
-        for name in re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", page.read_text("utf-8"), re.MULTILINE)
+        for name in re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE)
         for name in name
         if name
     }
     assert named - targets == set()
-    helped = set(re.findall(r'@echo "make ([a-z]+)', makefile))
+    helped = set(re.findall(r'@echo "make ([a-z-]+)', makefile))
     assert targets - {"help"} == helped

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Final
 from urllib.parse import urlsplit
 
+from reconciler import DISTRIBUTION
+
 _SSH: Final = re.compile(r"(?:ssh://)?(?:[^@/]+@)(?P<host>[^:/]+)(?::\d+/|[:/])(?P<path>.+)")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
@@ -32,7 +34,7 @@ def installed_from() -> str:
     """Return `OWNER/NAME@COMMIT` of what is installed; empty unless it was installed from git."""
     try:
         about: Mapping[str, dict[str, str]] = json.loads(
-            distribution("reconciler").read_text("direct_url.json") or "{}"
+            distribution(DISTRIBUTION).read_text("direct_url.json") or "{}"
         )
     except PackageNotFoundError:
         return ""

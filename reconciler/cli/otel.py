@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
-from reconciler import __version__
+from reconciler import DISTRIBUTION, __version__
 from reconciler.cli.console import Console
 
 if TYPE_CHECKING:
@@ -33,10 +33,9 @@ def wanted(environ: Mapping[str, str], console: Console) -> bool:
     if protocol != _PROTOCOL:
         console.warn(f"no spans are exported: by {protocol} none can be", f"Set {_PROTOCOLS[0]}={_PROTOCOL}.")
     elif not all(map(_installed, _NEEDED)):
-        packages = "opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
         console.warn(
             f"no spans are exported: {named} is set, but OpenTelemetry is not installed",
-            f"pip install {packages} (that is reconciler[otel]), or set OTEL_SDK_DISABLED=true.",
+            f"pip install '{DISTRIBUTION}[otel]', or set OTEL_SDK_DISABLED=true.",
         )
     else:
         return True

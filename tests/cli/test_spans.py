@@ -142,7 +142,7 @@ def test_without_the_packages(place: Workplace) -> None:
     with mock.patch.dict(sys.modules, {"opentelemetry.sdk": None, "opentelemetry": None}):
         ran = place.run("apply", "--auto-approve", env={"OTEL_TRACES_EXPORTER": "otlp"})
     assert ran.code == 0
-    assert "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http" in ran.err
+    assert "pip install 'vcc-reconciler[otel]'" in ran.err
 
 
 def test_nothing_of_it_is_loaded_unless_it_is_asked_for(place: Workplace) -> None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Final
 from urllib.parse import parse_qsl
 
+from reconciler import DISTRIBUTION
 from reconciler.errors import ConfigError
 from reconciler.loopback import is_loopback
 from reconciler.state.stores.interface import Objects
@@ -123,6 +124,6 @@ def bucket_objects(url: str, environ: Mapping[str, str], patience: timedelta = _
             raise
         raise ConfigError(
             f"{found}: a state in {found.cloud.name} needs an extra that is not installed",
-            hint="Install it: pip install 'reconciler[objects]'",
+            hint=f"Install it: pip install '{DISTRIBUTION}[objects]'",
         ) from error
     return Bucket(found, environ, patience)
