@@ -501,3 +501,20 @@ def test_a_state_in_the_checkout_is_refused(story: Story) -> None:
     ran = story.look()
     assert ran.code == 1
     assert "reconciler state migrate reconciler.state.json git:reconciler-state" in ran.said
+
+
+def test_a_change_of_form_gets_no_comment_at_all(story: Story) -> None:
+    """A pull request that touches declarations and changes nothing is not told of what others changed."""
+    pull = story.host.propose({OTHERS: "# words"})
+    story.plan(pull)
+    story.host.merge(pull)
+    story.merged({CRM: ONE})
+    assert list(story.host.comments) == [2]
+
+
+def test_what_is_checked_out_must_be_what_is_proposed(story: Story) -> None:
+    """Where the default branch is checked out for a fork, `ci plan` would show another plan than the fork's."""
+    pull = story.host.propose({CRM: ONE}, fork=True)
+    ran = story.host.job("plan", "pull_request_target", pull=pull, environ=story.env)
+    assert (ran.code, story.host.statuses) == (64, [])
+    assert "`reconciler ci comment`" in ran.said

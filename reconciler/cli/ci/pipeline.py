@@ -95,25 +95,13 @@ class Pipeline:
         """Return the plan of a workspace."""
         return review(workspace, state, self.options, self.console, standing=standing)
 
-    def tells(self, said: str) -> _Told:
-        """Return what lets a run go on where the platform refuses to be told."""
-        return _Told(self.console, said)
-
-
-class _Told:
-    """A refusal of the platform is a warning here: what was planned or applied stays so."""
-
-    def __init__(self, console: Console, said: str) -> None:
-        self._console, self._said = console, said
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        if not isinstance(error, PlatformError | GitError):
-            return False
-        self._console.warn(f"{self._said}: {error}", error.hint)
-        return True
+    @contextmanager
+    def tells(self, said: str) -> Iterator[None]:
+        """Take a refusal of the platform for a warning: what was planned or applied stays so."""
+        try:
+            yield
+        except (PlatformError, GitError) as error:
+            self.console.warn(f"{said}: {error}", error.hint)
 
 
 @contextmanager

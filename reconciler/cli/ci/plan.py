@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from typing import Final
 
 from reconciler.ci.platform import Proposal, Trigger
 from reconciler.ci.reviewed import short, words
@@ -19,14 +20,15 @@ from reconciler.cli.current_state import state_to_plan
 from reconciler.cli.job_summary import summarise, summarise_plan
 from reconciler.cli.output import view
 from reconciler.cli.review import Review
-from reconciler.errors import DeclarationError, ExitCode, GuardRefusal
+from reconciler.errors import DeclarationError, ExitCode, GuardRefusal, UsageError
 from reconciler.planning.plan import Change
 from reconciler.render.annotations import refusal_annotations
 from reconciler.render.markdown.gfm import code
 from reconciler.render.text import plan_text
 from reconciler.render.words import count
 
-_NAMED = 5
+_NAMED: Final = 5
+_HERE_ONLY: Final = "the plan is shown here only"
 
 
 def run(options: argparse.Namespace, console: Console) -> ExitCode:
@@ -36,6 +38,10 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
         if platform.branch != platform.default_branch:
             console.note(f"Only {platform.default_branch} is planned for and applied; this is about {platform.branch}.")
             return _pass_on(pipeline, "nothing")
+        if platform.trigger is Trigger.OUTSIDE:
+            raise UsageError(
+                "what is checked out here is not what is proposed", hint="`reconciler ci comment` plans that, as data."
+            )
         if proposal := platform.proposal:
             return _show(pipeline, proposal)
         return _decide(pipeline, options.approve or "")
@@ -43,14 +49,13 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 def _show(pipeline: Pipeline, proposal: Proposal) -> ExitCode:
     """Plan what is checked out, and tell the proposal."""
-    told = pipeline.tells("the plan is shown here only")
     try:
         reviewed = _planned(pipeline)
     except DeclarationError as error:
-        with told:
+        with pipeline.tells(_HERE_ONLY):
             tell_no_plan(pipeline, proposal, f"There {_problems(error)} in the declarations.")
         raise
-    with told:
+    with pipeline.tells(_HERE_ONLY):
         tell_plan(pipeline, proposal, reviewed.shown)
     return ExitCode.REFUSED if reviewed.shown.refusals else ExitCode.DONE
 

@@ -45,7 +45,9 @@ def tell_no_plan(pipeline: Pipeline, proposal: Proposal, why: str) -> None:
 
 
 def tell_applied(pipeline: Pipeline, proposal: Proposal, commit: str, report: Report) -> None:
-    """Replace the plan of a merged proposal by what became of it."""
+    """Replace the plan of a merged proposal by what became of it; one without a comment had nothing to apply."""
+    if not pipeline.platform.comment(proposal.number, pipeline.first_words):
+        return
     said = report_markdown(report, pipeline.environment, LIMIT - _FOOTER, pipeline.console.command)
     footer = f"Applied at {code(commit[:_SHOWN])} by [this run]({pipeline.platform.run_url})."
     body = f"{pipeline.first_words}fingerprint=none -->\n{said}\n{footer}\n"
