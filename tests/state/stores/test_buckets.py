@@ -159,11 +159,7 @@ ANSWERS: Final = {
     400: StateError,
     401: StateError,
     403: StateError,
-    405: StateError,
-    408: Unclear,
-    413: StateError,
     429: Unclear,
-    500: Unclear,
     503: Unclear,
 }
 

@@ -27,10 +27,13 @@ def record(*outcomes: Outcome) -> Record:
     return Record(LINEAGE, ONE.serial, AT, outcomes)
 
 
-FOREIGN: Final = [pytest.param(name, marks=pytest.mark.soak) for name in COMMANDS]
+LATER: Final = ("google", *COMMANDS)
+"""They differ from the others in what Objects hides."""
 
 
-@pytest.fixture(params=["file", *(name for name in OBJECTS if name not in COMMANDS), *FOREIGN])
+@pytest.fixture(
+    params=["file", *(pytest.param(name, marks=pytest.mark.soak if name in LATER else ()) for name in OBJECTS)]
+)
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Give each of the stores, opened anew by each run."""
     return local(tmp_path) if request.param == "file" else shared(OBJECTS[request.param](tmp_path))
