@@ -28,6 +28,7 @@ _TIP: Final = "refs/reconciler/tip"
 _NEXT: Final = "refs/reconciler/next"
 _JOURNAL: Final = ".journal/"
 _RACES: Final = 10
+_AS_PUSHED: Final = 1.0  # seconds
 _MOVED: Final = re.compile(
     r"stale info|fetch first|non-fast-forward|already exists|needs force|updated since|cannot lock ref|"
     r"failed to (update|lock)|incorrect old value|reference already exists|but expected"
@@ -51,6 +52,7 @@ class GitObjects:
         self._listed: set[str] = set()
         self._garbage: set[str] = set()
         self._known = False
+        self._pushed = -_AS_PUSHED
 
     # -- Objects -------------------------------------------------------------------------------------------------------
 
@@ -58,7 +60,7 @@ class GitObjects:
         """See Objects."""
         with self._lock:
             if name not in self._listed:
-                self._refresh()
+                self._look()
             blob = self._there(name)
             return Found(self._said(self._git.run("cat-file", "blob", blob)), blob) if blob else None
 
@@ -85,7 +87,7 @@ class GitObjects:
     def names(self, start: str) -> list[str]:
         """See Objects."""
         with self._lock:
-            self._refresh()
+            self._look()
             ours = [name.removeprefix(self._file) for name in self._files if name.startswith(self._file)]
             names = [name for name in ours if name.startswith(start) and name not in self._garbage]
             self._listed = {name for name in names if name.startswith(_JOURNAL)}
@@ -108,8 +110,14 @@ class GitObjects:
         """Return the version of a file at the tip that we know."""
         return None if name in self._garbage else self._files.get(self._file + name)
 
+    def _look(self) -> None:
+        """Know the tip of the branch; what was pushed just now is as it was pushed."""
+        if not (self._known and time.monotonic() - self._pushed < _AS_PUSHED):
+            self._refresh()
+
     def _refresh(self) -> bool:
         """Know the tip of the branch as it is now."""
+        self._pushed = -_AS_PUSHED
         listed = self._said(self._git.run("ls-remote", "--quiet", REMOTE, self._ref)).decode()
         tip = next((line.split("\t")[0] for line in listed.splitlines() if line.endswith(f"\t{self._ref}")), None)
         if tip != self._tip or not self._known:
@@ -138,12 +146,13 @@ class GitObjects:
         commit, blobs = self._commit(files, gone, _message(self._file, puts))
         lease = f"--force-with-lease={self._ref}:{self._tip or ''}"
         options = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no", lease)
+        self._pushed = -_AS_PUSHED
         ran = self._git.run("push", *options, REMOTE, f"{commit}:{self._ref}")
         if ran.code:
             if self._has_moved(ran):
                 return None
             raise failed(ran, self.place, "the branch can't be written")
-        self._tip = commit
+        self._tip, self._pushed = commit, time.monotonic()
         self._files = {name: blob for name, blob in self._files.items() if name not in gone} | blobs
         self._garbage.clear()
         return [blobs[name] for name in files]

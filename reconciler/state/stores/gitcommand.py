@@ -26,6 +26,12 @@ from reconciler.state.stores.interface import Unclear
 
 TOKEN: Final = "RECONCILER_GIT_TOKEN"  # noqa: S105  # the variable's name
 USER: Final = "RECONCILER_GIT_USER"
+_OURS: Final = (
+    ("core.compression", "1"),
+    ("core.bigFileThreshold", "1m"),  # looking for what a large state has in common with the last takes longest
+    ("fastimport.unpackLimit", "1"),
+    ("gc.auto", "0"),
+)
 REMOTE: Final = "state"
 """What the remote is called in our repository."""
 _REACHES: Final = re.compile(r"(http|credential|protocol|ssh|safe)\..*|core\.(sshcommand|askpass|gitproxy)", re.DOTALL)
@@ -212,7 +218,7 @@ def _reaching(folder: Path, name: str, settings: Sequence[tuple[str, str]]) -> l
         found = [(key, value) for key, value in found if not _AUTHORIZES.fullmatch(key)]
         found += [(f"credential.{scope}.helper", ""), (f"credential.{scope}.helper", _HELPER)]
     found += [(f"remote.{REMOTE}.{key}", url) for key, url in urls.items()]
-    return [*found, ("core.compression", "1"), ("gc.auto", "0"), ("fastimport.unpackLimit", "1")]
+    return [*found, *_OURS]
 
 
 def _url(folder: Path, name: str, *which: str) -> str:

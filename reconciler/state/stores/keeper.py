@@ -15,10 +15,11 @@ from reconciler.state.stores.timing import Timing
 
 
 class _Job(NamedTuple):
-    """What is written in one go. `asked`: how many have asked for it."""
+    """What is done in one go. `asked`: how many have asked for it."""
 
     renew: bool
     lines: bytes
+    chores: list[Callable[[], object]]
     asked: int
 
 
@@ -35,12 +36,20 @@ class Keeper:
         self._name = name
         self._changed = Condition()
         self._lines = bytearray()
+        self._chores: list[Callable[[], object]] = []
         self._error: StateError | None = None
         self._asked = self._served = 0
-        self._busy = self._closing = False
+        self._writing = self._closing = False
         self._renewed = self._grouped = timing.awake()
         self._thread = Thread(target=self._keep, name="state-keeper", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin to keep it; raises StateError where the system has no thread left."""
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            hint = "Let this process have more threads (ulimit -u) or memory (ulimit -v)."
+            raise StateError("the system has no thread left to hold the state with", hint=hint) from error
 
     def require_held(self) -> None:
         """Raise StateError once another run may have the state; in doubt, the lease is renewed first."""
@@ -56,9 +65,15 @@ class Keeper:
             self._lines += lines
             self._changed.notify_all()
 
+    def do(self, chore: Callable[[], object]) -> None:
+        """Have this done soon, while all goes on; what it raises is raised by whatever comes next."""
+        with self._sound():
+            self._chores.append(chore)
+            self._changed.notify_all()
+
     def settle(self) -> None:
         """Return when all lines are there."""
-        if self._lines or self._busy or self._error:
+        if self._lines or self._writing or self._error:
             with self._idle():
                 """All is there."""
 
@@ -68,7 +83,7 @@ class Keeper:
         with self._sound():
             lines = bytes(self._lines)
             self._lines.clear()
-            self._changed.wait_for(lambda: not self._busy)
+            self._changed.wait_for(lambda: not self._writing)
         try:
             yield
         except BaseException:
@@ -82,7 +97,12 @@ class Keeper:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+            self._changed.wait_for(lambda: not self._writing)
+
+    def join(self) -> None:
+        """Wait until all chores are done."""
+        if self._thread.ident is not None:
+            self._thread.join()
 
     @contextmanager
     def _sound(self) -> Iterator[None]:
@@ -107,32 +127,43 @@ class Keeper:
     def _keep(self) -> None:
         while job := self._next():
             try:
+                for chore in job.chores:
+                    chore()
                 self._write(job)
             except StateError as error:
                 self._error = error
             with self._changed:
-                self._busy, self._served = False, job.asked
+                self._writing, self._served = False, job.asked
                 self._changed.notify_all()
 
     def _next(self) -> _Job | None:
-        """Wait for something to write; None once there is nothing any more."""
+        """Wait for something to do; None once there is nothing any more."""
         with self._changed:
-            while not (self._closing or self._error):
+            while not self._error:
                 wait, renew = self._due()
-                if wait <= 0:
-                    job = _Job(renew, bytes(self._lines), self._asked)
-                    self._lines.clear()
-                    self._busy = True
-                    return job
+                writes = wait <= 0 and not self._closing
+                if writes or self._chores:
+                    return self._taken(writes=writes, renew=renew)
+                if self._closing:
+                    break
                 self._changed.wait(wait)
             return None
 
+    def _taken(self, *, writes: bool, renew: bool) -> _Job:
+        lines = bytes(self._lines) if writes else b""
+        job = _Job(writes and renew, lines, self._chores, self._asked if writes else self._served)
+        self._chores = []
+        if writes:
+            self._lines.clear()
+            self._writing = True
+        return job
+
     def _due(self) -> tuple[float, bool]:
         """Return in how many seconds something is to be written, and whether the lease will be."""
-        now, asked = self._timing.awake(), self._asked > self._served
+        now = self._timing.awake()
         renewal = self._renewed + self._timing.renew - now
         group = self._grouped + self._timing.group - now if self._lines else renewal
-        wait = 0.0 if asked else min(renewal, group)
+        wait = 0.0 if self._asked > self._served else min(renewal, group)
         return wait, renewal <= 0 or self._objects.together or not self._lease.fresh
 
     def _write(self, job: _Job) -> None:

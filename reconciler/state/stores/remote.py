@@ -132,16 +132,16 @@ class RemoteStore:
         """See Store."""
         with self._opened():
             held = lease.acquire(self._objects, command, self._timing, timeout=timeout, say=say)
+            writer = RemoteWriter(self._objects, held, self._timing)
             try:
-                writer = RemoteWriter(self._objects, held, self._timing)
-                try:
-                    yield writer
-                finally:
-                    writer.close()
+                writer.start()
+                yield writer
             finally:
+                writer.close()
                 if held.fresh and not held.lost:
                     with suppress(Overtaken, StateError):  # it ends by itself
                         self._objects.write(held.next(released=True))
+                writer.join()
 
     def try_out(self) -> None:
         """See Store."""
@@ -181,9 +181,7 @@ class RemoteWriter:
         self._prepared = Prepared()
         self._keeper = Keeper(objects, held, timing, self._next_group)
 
-    def close(self) -> None:
-        """Write nothing more."""
-        self._keeper.close()
+        self.start, self.close, self.join = self._keeper.start, self._keeper.close, self._keeper.join
 
     def read(self) -> StoredState:
         """See Writer."""
@@ -204,7 +202,7 @@ class RemoteWriter:
     def _look_up(self) -> _Version:
         version = _look_up(self._objects)
         self._found, self._serial, self._groups = version.found, version.state.serial, [*version.groups]
-        self._objects.remove(version.old)
+        self._remove(version.old)
         return version
 
     def create(self, state: State) -> None:
@@ -216,9 +214,13 @@ class RemoteWriter:
         self.save(state)
 
     def back_up(self, public: State) -> None:
-        """See Writer; it is written with the next save."""
+        """See Writer; it is written with the next save, or beside it."""
         found = self._found
-        self._backup = found.body if found and public is self._read else _with_id(codec.encode(public))
+        body = found.body if found and public is self._read else _with_id(codec.encode(public))
+        if self._objects.together:
+            self._backup = body
+        else:
+            self._keeper.do(lambda: self._write(self._backup_of(body)))
 
     def save(self, state: State) -> None:
         """See Writer."""
@@ -226,11 +228,12 @@ class RemoteWriter:
         self._read, self._serial, self._saved, self._prepared = state, state.serial, True, Prepared()
 
     def _backups(self) -> list[Put]:
-        backup, self._backup = self._backup, None
-        if backup is None:
-            return []
+        body, self._backup = self._backup, None
+        return [] if body is None else [self._backup_of(body)]
+
+    def _backup_of(self, body: bytes) -> Put:
         there = self._objects.get(BACKUP)
-        return [Put(BACKUP, backup, there.version if there else None)]
+        return Put(BACKUP, body, there.version if there else None)
 
     def prepare(self, opened: Mapping[str, Open]) -> None:
         """See Writer."""
@@ -262,7 +265,11 @@ class RemoteWriter:
             *_, version = self._write(*self._backups(), Put(STATE, body, expected))
             self._found = Found(body, version)
         garbage, self._groups = self._groups, []
-        self._objects.remove(garbage)
+        self._remove(garbage)
+
+    def _remove(self, names: Sequence[str]) -> None:
+        if names:
+            self._keeper.do(lambda: self._objects.remove(names))
 
     def _next_group(self) -> str:
         name = f"{JOURNAL}{self._serial:016d}-{self._run}-{next(self._numbers):06d}"
