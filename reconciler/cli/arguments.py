@@ -470,6 +470,8 @@ def _sandbox(commands: Any) -> None:
 
 
 def _ci(commands: Any) -> None:
+    from reconciler.config.urls import REGIONS  # noqa: PLC0415  # only where it is asked for
+
     parser = _command(commands, "ci", "run in a pipeline of GitHub or GitLab, or set one up")
     below = parser.add_subparsers(
         title="commands", metavar="COMMAND", parser_class=_Parser, dest="subcommand", required=True
@@ -499,6 +501,7 @@ def _ci(commands: Any) -> None:
         with --env, for an environment. Then tells which settings remain. Nothing that is there is changed.
         """,
     )
+    init.add_argument("--region", choices=REGIONS, help="written into a new reconciler.yaml")
     init.add_argument(
         "--store", default="git:reconciler-state", metavar="PLACE", help="the state (default: %(default)s)"
     )

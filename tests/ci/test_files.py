@@ -16,6 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from reconciler.ci.files import FORKS, GITHUB, Place, pipeline_files
+from reconciler.cli.arguments import parse
 from tests.conftest import ROOT
 
 BIN = Path(sys.executable).parent
@@ -198,3 +199,10 @@ def test_the_workflow_for_forks_checks_out_nothing_of_theirs() -> None:
         {"fetch-depth": 0, "persist-credentials": False},
         {"command": "comment"},
     ]
+
+
+def test_the_commands_of_the_page_are_taken() -> None:
+    """Each command that docs/ci shows is one that the command line knows, with these options."""
+    page = (ROOT / "docs" / "ci" / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"(?:^|`)reconciler ((?:-C \S+ )?ci [a-z]+[^`\n]*)", page, re.MULTILINE)
+    assert {parse(shlex.split(words)).subcommand for words in found} >= {"init", "check"}

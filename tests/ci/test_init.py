@@ -40,7 +40,7 @@ def place(tmp_path: Path) -> Place:
 
 def test_an_empty_repository(place: Place) -> None:
     """It gets a configuration, an example, a state and two workflows of its own; a second time, nothing changes."""
-    first = place.init()
+    first = place.init("--region", "emea")
     assert first.code == 0, first.err
     made = place.files()
     assert {
@@ -51,6 +51,7 @@ def test_an_empty_repository(place: Place) -> None:
     apply = made[".github/workflows/reconciler-apply.yml"]
     assert "push: { branches: [trunk] }" in apply
     assert f"uses: {USES}\n" in apply
+    assert "\nregion: emea\n" in made["reconciler.yaml"]
     assert "OWNER" not in "".join(made.values())
     second = place.init()
     assert (second.code, place.files()) == (0, made)

@@ -55,6 +55,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
                 "the remote has no branch yet, and the first one becomes the default branch: not the state's, please",
                 hint="git commit --allow-empty --message Start && git push --set-upstream origin HEAD",
             )
+        more += ["--region", options.region] if options.region else []
         init.run(parse(["init", *in_force(options), *more]), console)
         console.out("\n")
         for file, text in pipeline_files(home.name, home.place, forks=options.forks).items():
