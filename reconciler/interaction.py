@@ -45,6 +45,14 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
+class PolicyException(NamedTuple):
+    """A rule of the policy that an interaction need not keep, why, and the last day of that (`YYYY-MM-DD`)."""
+
+    rule: str
+    reason: str
+    until: str
+
+
 class Interaction(NamedTuple):
     """One declared interaction.
 
@@ -59,6 +67,7 @@ class Interaction(NamedTuple):
     place: Place
     prevent_release: bool = False
     on_change: OnChange = OnChange.REPLACE
+    exceptions: tuple[PolicyException, ...] = ()
 
     @property
     def request(self) -> dict[str, Json]:

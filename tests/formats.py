@@ -25,6 +25,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from reconciler.config.settings import ConfigurationFile, takes
 from reconciler.declarations.json_schema import declarations_schema
 from reconciler.interaction import LINKED_BY
+from reconciler.planning.policy import PolicyRule
 from reconciler.planning.saved_plan import VERSION as PLAN_VERSION
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import (
@@ -171,7 +172,7 @@ def _resolved(node: Node, types: Node) -> Node:
 def config_schema() -> Node:
     """Return the schema of reconciler.yaml. A key without a value is not set, so each takes null."""
     node = ConfigurationFile.model_json_schema(schema_generator=_Generator)
-    (part,) = node["$defs"].values()
+    part = node["$defs"]["Configuration"]
     for each in (node, part):
         each["properties"] = {key: _key(schema) for key, schema in each["properties"].items()}
     node["properties"]["environments"]["additionalProperties"] = False
@@ -280,6 +281,16 @@ def configuration_table() -> str:
         default = schema["default"]
         usual = ", ".join(f"`{part}`" for part in (default if isinstance(default, list) else [default]) if part)
         rows.append(f"| `{key}` | {takes(key)} | {usual} | {schema['description']} |")
+    return "\n".join(rows) + "\n"
+
+
+def policy_table() -> str:
+    """Return the table of docs/policy.md: each key of a rule, what it takes, what it means."""
+    rows = ["| key of a rule | takes | |", "|---|---|---|"]
+    for key, field in PolicyRule.model_fields.items():
+        needed = " Needed." if field.is_required() else ""
+        usual = f" `{field.default}` is the default." if isinstance(field.default, str) else ""
+        rows.append(f"| `{key}` | {takes('policy', 0, key)} | {field.description}{usual}{needed} |")
     return "\n".join(rows) + "\n"
 
 

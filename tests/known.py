@@ -22,7 +22,7 @@ from reconciler.interaction import (
 from reconciler.state.model import ApiAction, Failed, Kind, Open, Pending, State, Target
 
 DEFAULTS: Final = Configuration()
-POLICY, LIMITS, RULES = DEFAULTS.policy, DEFAULTS.limits, DEFAULTS.rules
+POLICY, LIMITS, RULES = DEFAULTS.plan_policy, DEFAULTS.limits, DEFAULTS.rules
 OPTIONS: Final = ApplyOptions(DEFAULTS.width, DEFAULTS.request_bytes, POLICY.sensitive)
 LINEAGE: Final = "11111111-2222-4333-8444-555555555555"
 TARGET: Final = Target("https://api.test")

@@ -18,6 +18,7 @@ from reconciler.config.layers import configure
 from reconciler.config.settings import KEYS
 from reconciler.errors import ConfigError, ReconcilerError
 from reconciler.planning.guards import Approvals, refusals
+from reconciler.planning.policy import Excepted
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.planning.saved_plan import encode as encode_plan
 from reconciler.render.machine import plan_json, problems_json
@@ -27,7 +28,16 @@ from reconciler.state.codec import decode, encode
 from reconciler.state.model import State
 from tests.command import Workplace
 from tests.conftest import ROOT
-from tests.formats import SCHEMAS, Node, check, configuration_table, events_table, interaction_schema, table
+from tests.formats import (
+    SCHEMAS,
+    Node,
+    check,
+    configuration_table,
+    events_table,
+    interaction_schema,
+    policy_table,
+    table,
+)
 from tests.golden import assert_golden, assert_table
 from tests.known import LIMITS
 from tests.render import plans
@@ -74,6 +84,7 @@ def test_to_print_a_schema_loads_nothing_heavy(tmp_path: Path) -> None:
 def test_the_tables_of_the_docs() -> None:
     """They are made from where each format is described."""
     assert_table(configuration_table(), DOCS / "configuration.md")
+    assert_table(policy_table(), DOCS / "policy.md")
     assert_table(table("field", interaction_schema()), DOCS / "declarations.md")
     assert_table(table("key of the problems", SCHEMAS["validate"]()), DOCS / "declarations.md")
     assert_table(table("key of the plan", SCHEMAS["plan"]()), DOCS / "plan.md")
@@ -100,8 +111,9 @@ def test_what_is_printed_is_as_documented() -> None:
     """Plans, problems, lists and stories have the keys and types that their schemas say, and no others."""
     plan = everything()
     refused = refusals(plan, LIMITS, Approvals())
-    check("plan", plan_json(SavedPlan(plan, Approvals(), refused, (WARNING, ERROR), "prod")))
-    check("saved-plan", encode_plan(SavedPlan(plan, Approvals(), refused, (WARNING,), "prod")))
+    free = (Excepted("A", "crm-only", "the move", "2027-01-31", "interactions/crm.yaml:3"),)
+    check("plan", plan_json(SavedPlan(plan, Approvals(), refused, (WARNING, ERROR), "prod", exceptions=free)))
+    check("saved-plan", encode_plan(SavedPlan(plan, Approvals(), refused, (WARNING,), "prod", exceptions=free)))
     check("validate", problems_json([WARNING, ERROR]))
     check("state-list", listing_json(EVERYTHING))
     for address in EVERYTHING.interactions:

@@ -105,7 +105,7 @@ def _carry_out(run: _Run) -> ExitCode:
     _show(reviewed, run)
     _require_as_saved(reviewed.plan, run)
     _require_allowed(reviewed.shown, run)
-    state = conceal(found.state, run.workspace.settings.keys.policy.sensitive, reviewed.desired)
+    state = conceal(found.state, run.workspace.settings.keys.plan_policy.sensitive, reviewed.desired)
     if not (reviewed.plan.writes or found.left_over or state is not found.state):
         return _nothing_to_do(reviewed, state, run)
     run.oversight.permit(reviewed.plan, found.state)
@@ -239,7 +239,7 @@ def _completed(outcome: Report, reviewed: Review, run: _Run) -> Report:
     """Return the report with what the plan knows, and its state with what that remembers of this run."""
     plan = reviewed.plan
     part = frozenset(change.address for change in plan.changes) if plan.selection else None
-    hold_unknown = run.workspace.settings.keys.policy.hold_unknown
+    hold_unknown = run.workspace.settings.keys.plan_policy.hold_unknown
     report = replace(outcome, holds=plan.held, hold_unknown=hold_unknown, part=part, left_out=left_out(plan))
     state = remembered(report, plan, run.occasion)
     return replace(report, state=resealed(state, plan, reviewed.declarations, run.workspace.rules_in_force))

@@ -17,9 +17,10 @@ from reconciler.declarations.seals import Seals
 from reconciler.errors import DeclarationError
 from reconciler.interaction import Interaction
 from reconciler.planning.diff import linked_values
-from reconciler.planning.guards import Approvals, Refusal, older_commit, refusals
+from reconciler.planning.guards import Approvals, Refusal, denied, older_commit, refusals
 from reconciler.planning.plan import Plan
 from reconciler.planning.planner import plan as make_plan
+from reconciler.planning.policy import excepted
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.planning.selection import known, select
 from reconciler.state.model import Applied, State
@@ -67,9 +68,9 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     if getattr(options, "timings", False):
         console.note(f"{len(declarations.sealed)} of {declarations.files} files are sealed")
     keys, at = workspace.settings.keys, datetime.now(UTC)
-    said = _concealed(state, declarations, keys.policy.sensitive)
+    said = _concealed(state, declarations, keys.plan_policy.sensitive)
     plan = make_plan(
-        declarations.interactions, said, keys.policy, at, workspace.target, as_sealed=declarations.as_sealed
+        declarations.interactions, said, keys.plan_policy, at, workspace.target, as_sealed=declarations.as_sealed
     )
     plan = _chosen(plan, declarations, state, options, stored)
     approved = _approvals(options, stored.approvals if stored else Approvals())
@@ -78,10 +79,12 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
         *standing,
         *no_path,
         *older,
+        *denied(declarations.denied),
         *refusals(plan, keys.limits, approved, "." if no_path else _root(workspace)),
     )
     place = _named_within(workspace, workspace.state_path) if workspace.state_path else workspace.place
-    shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment, place)
+    exceptions = excepted(keys.policy, declarations.interactions, at.date())
+    shown = SavedPlan(plan, approved, refused, declarations.warnings, workspace.settings.environment, place, exceptions)
     console.observers.ended("compare")
     reveal = options.show_sensitive and console.terminal
     return Review(shown, declarations, at, _revealed(plan, declarations) if reveal else {})

@@ -54,7 +54,7 @@ def _concealed(state: State, declared: Mapping[str, Interaction], workspace: Wor
     """Return the state as it may be shown and kept: what is stored may have become sensitive since."""
     from reconciler.delivery.redaction import conceal  # noqa: PLC0415  # what is wrong with the arguments needs none
 
-    return conceal(state, workspace.settings.keys.policy.sensitive, declared)
+    return conceal(state, workspace.settings.keys.plan_policy.sensitive, declared)
 
 
 def _spoken(state: State, workspace: Workspace, console: Console) -> Mapping[str, Interaction]:
@@ -176,7 +176,7 @@ def _adopt(state: State, options: argparse.Namespace, workspace: Workspace, cons
         hint = "Only what is declared can be adopted: its content is taken from there. What is"
         raise ReconcilerError(f"{absent[0]} is not declared", hint=hint, command=("plan",))
     wanted = [declared[address] for address in sorted(named | selected)]
-    sensitive = workspace.settings.keys.policy.sensitive
+    sensitive = workspace.settings.keys.plan_policy.sensitive
     return adopt(state, wanted, workspace.target, sensitive, stamp(datetime.now(UTC)))
 
 

@@ -13,7 +13,8 @@ from reconciler.cli.destinations import check_outputs, write_file
 from reconciler.cli.explain import explanations
 from reconciler.cli.links import located
 from reconciler.cli.workspace import kept, open_workspace, read_declarations
-from reconciler.errors import DeclarationError, ExitCode, Problem
+from reconciler.declarations.loader import Declarations
+from reconciler.errors import DeclarationError, ExitCode, GuardRefusal, Problem, explained
 from reconciler.render import checks
 from reconciler.render.annotations import problem_annotations
 from reconciler.render.machine import problems_json
@@ -41,9 +42,24 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
             console.error(str(error), console.hint(error))
         console.annotate(error.problems)
         return error.exit_code
+    if declarations.denied:
+        return _denied(declarations, options, console)
     found = f"{count(len(declarations.interactions), 'interaction')} in {count(declarations.files, 'file')}"
     _present(declarations.warnings, f"Valid: {found}.\n", options, console)
     return ExitCode.DONE
+
+
+def _denied(declarations: Declarations, options: argparse.Namespace, console: Console) -> ExitCode:
+    """Show what the policy denies; its warnings were shown already, but are data too."""
+    problems = sorted((*declarations.denied, *declarations.warnings))
+    _present(problems, problems_text(declarations.denied, console.style), options, console)
+    wrong = f"{count(len(declarations.denied), 'problem')} with the policy; nothing was sent."
+    hint, command = explained(declarations.denied)
+    error = GuardRefusal(wrong, hint=hint, command=command)
+    if options.format == "text":
+        console.error(str(error), console.hint(error))
+    console.annotate(declarations.denied)
+    return error.exit_code
 
 
 def _present(problems: Sequence[Problem], text: str, options: argparse.Namespace, console: Console) -> None:

@@ -7,6 +7,8 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,7 @@ from reconciler.declarations import loader
 from reconciler.declarations.loader import Declarations
 from reconciler.declarations.seals import Seals
 from reconciler.errors import ConfigError
+from reconciler.planning.policy import judge
 from reconciler.state.model import Target
 from reconciler.state.stores import local
 from reconciler.state.stores.interface import Store
@@ -68,7 +71,8 @@ class Workspace:
     @property
     def rules_in_force(self) -> bytes:
         """All of the configuration that reading declarations and comparing them with a state depends on."""
-        parts = [asdict(part) for part in (self.settings.keys.rules, self.settings.keys.policy)]
+        parts = [asdict(part) for part in (self.settings.keys.rules, self.settings.keys.plan_policy)]
+        parts += [rule.model_dump() for rule in self.settings.keys.policy]
         return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=_plain)
 
     @property
@@ -135,7 +139,8 @@ def read_declarations(
     if reveal and console.terminal:
         rules = replace(rules, sensitive=frozenset())
     told = ReadingProgress(console, time.monotonic)
-    declarations = loader.load(settings.interactions, rules, base=settings.folder, told=told, seals=seals)
+    judged = partial(judge, settings.keys.policy, today=datetime.now(UTC).date())
+    declarations = loader.load(settings.interactions, rules, base=settings.folder, told=told, seals=seals, judge=judged)
     if declarations.warnings:
         console.problems(declarations.warnings)
     console.detail(f"{len(declarations)} interactions declared in {declarations.files} files{_sealed(declarations)}")

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from reconciler.config.settings import KEYS, TEXT, Configuration, ConfigurationFile, is_environment, takes
+from reconciler.config.settings import KEYS, TEXT, Configuration, ConfigurationFile, is_environment, keys_at, takes
 from reconciler.config.urls import base_url_of, token_url_of
 from reconciler.endless import read_bytes
 from reconciler.errors import Complaint, ConfigError, Problem
@@ -211,7 +211,7 @@ def _place(document: Document, path: Path, at: At, *, key: bool = False) -> tupl
 
 def _problem(document: Document, path: Path, detail: ErrorDetails) -> Problem:
     is_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
-    at = tuple(part for part in detail["loc"] if part != "[key]")
+    at = (*(part for part in detail["loc"] if part != "[key]"), *detail.get("ctx", {}).get("at", ()))
     return Problem(*_place(document, path, at, key=is_key), *_complaint(detail))
 
 
@@ -246,25 +246,26 @@ def _complaint(detail: ErrorDetails) -> Complaint:
     kind, at, value = detail["type"], detail["loc"], detail["input"]
     name = ".".join(str(part) for part in at if part != "[key]") or "the file"
     if kind == "extra_forbidden":
-        close = get_close_matches(str(at[-1])[:_SHOWN], KEYS, 1)
-        known = KEYS if len(at) > 1 else ConfigurationFile.model_fields
+        known = keys_at(*at[:-1])
+        close = get_close_matches(str(at[-1])[:_SHOWN], known, 1)
         hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
         return "unknown-key", f"{name}: there is no such key", hint
-    if kind == "url":
-        return "url", f"{name}: {detail['ctx']['why']}", detail["ctx"]["hint"]
-    if "[key]" in at:
-        return "wrong-value", f"{name}: a name has letters, digits, - and _ only", ""
-    expected = "a map of keys to values" if kind == "model_type" else takes(_key(at))
-    if kind == "string_unicode":
-        return "wrong-value", f"{name} holds bytes that are not UTF-8", ""
+    if kind in {"url", "rule"}:
+        return "url" if kind == "url" else "wrong-value", f"{name}: {detail['ctx']['why']}", detail["ctx"]["hint"]
+    if kind == "missing":
+        return "missing-field", f"{'.'.join(map(str, at[:-1]))} has no '{at[-1]}'", ""
+    if "[key]" in at or kind == "string_unicode":
+        said = " holds bytes that are not UTF-8" if "[key]" not in at else ": a name has letters, digits, - and _ only"
+        return "wrong-value", f"{name}{said}", ""
+    expected = "a map of keys to values" if kind == "model_type" else takes(*_key(at))
     if not kind.endswith(("_type", "_from_float")):
         return "wrong-value", f"{name} must be {expected}", ""
     return "wrong-type", f"{name} must be {expected}, this is {describe(value)}", _type_hint(expected, value)
 
 
-def _key(at: At) -> str:
-    """Return the key that a place is about."""
-    return next(part for part in reversed(at) if isinstance(part, str))
+def _key(at: At) -> At:
+    """Return where the key is that a place is about, or an item of its list."""
+    return at[: max(number for number, part in enumerate(at, 1) if isinstance(part, str))]
 
 
 def _type_hint(expected: str, value: object) -> str:

@@ -30,6 +30,7 @@ from reconciler.config.urls import Region, UrlRefused, check_url
 from reconciler.declarations.rules import DeclarationRules
 from reconciler.planning.guards import GuardLimits
 from reconciler.planning.planner import PlanPolicy
+from reconciler.planning.policy import PolicyRule
 from reconciler.yamlfile.scalars import resolve
 
 TEXT: Final = "text"
@@ -55,6 +56,22 @@ def _allowed(url: str, info: ValidationInfo) -> str:
     except UrlRefused as refused:
         raise PydanticCustomError("url", "{why}", {"why": str(refused), "hint": refused.hint}) from None
     return url.rstrip("/")
+
+
+def _in_file(value: Any, info: ValidationInfo) -> Any:
+    if info.context == TEXT:
+        why, hint = "it can't be set here", "set it in reconciler.yaml, or in an environment there"
+        raise PydanticCustomError("rule", "{why}", {"why": why, "hint": hint})
+    return value
+
+
+def _unique(rules: list[PolicyRule]) -> list[PolicyRule]:
+    first: dict[str, int] = {}
+    for number, rule in enumerate(rules):
+        if first.setdefault(rule.id, number) != number:
+            why, hint = f"'{rule.id}' stands twice", "an id stands for one rule: rename or remove one of the two"
+            raise PydanticCustomError("rule", "{why}", {"why": why, "hint": hint, "at": (number, "id")})
+    return rules
 
 
 NonEmpty = Annotated[str, Field(pattern=r"[^ \t\r\n]")]
@@ -153,6 +170,10 @@ class Configuration(BaseModel):
         default=100_000, description="The largest body, as encoded. The API's own limit is 100 KB."
     )
 
+    policy: Annotated[list[PolicyRule], BeforeValidator(_in_file), AfterValidator(_unique)] = Field(
+        default=[], description="Rules for what may be declared (docs/policy.md); in the file only."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, value: Any) -> Any:
@@ -162,7 +183,7 @@ class Configuration(BaseModel):
         return {key: part for key, part in value.items() if part is not None or key not in cls.model_fields}
 
     @property
-    def policy(self) -> PlanPolicy:
+    def plan_policy(self) -> PlanPolicy:
         """The planner's part."""
         unit = _UNITS[self.resend_within[-1]]
         within = timedelta(**{unit: int(self.resend_within[:-1])})
@@ -198,10 +219,40 @@ KEYS: Final = tuple(Configuration.model_fields)
 
 
 @cache
-def takes(key: str) -> str:
+def _schema() -> dict[str, Any]:
+    return ConfigurationFile.model_json_schema()
+
+
+def _plain(node: dict[str, Any]) -> dict[str, Any]:
+    """Return what a schema is besides null, and what it refers to."""
+    node = node | next((part for part in node.get("anyOf", ()) if part.get("type") != "null"), {})
+    return node | _schema()["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+
+
+def _at(*at: str | int) -> dict[str, Any]:
+    """Return the schema of what stands at a place of the file."""
+    node = _plain(_schema())
+    for part in at:
+        if isinstance(part, int):
+            node = node["items"]
+        else:
+            node = (
+                node["properties"].get(part) if "properties" in node else next(iter(node["patternProperties"].values()))
+            )
+        node = _plain(node)
+    return node
+
+
+def keys_at(*at: str | int) -> tuple[str, ...]:
+    """Return the keys of the map at a place of the file."""
+    return tuple(_at(*at)["properties"])
+
+
+@cache
+def takes(*at: str | int) -> str:
     """Return what a key takes, in the words of messages and docs, such as `a whole number from 1 to 64`."""
-    schema = ConfigurationFile.model_json_schema()["properties"][key]
-    match schema | next((part for part in schema.get("anyOf", ()) if part.get("type") != "null"), {}):
+    schema = _at(*at)
+    match schema:
         case {"enum": choices}:
             words = f"one of {', '.join(choices)}"
         case {"type": "integer", "minimum": low, "maximum": high}:
@@ -210,6 +261,8 @@ def takes(key: str) -> str:
             words = f"a number above {low:,}, up to {high:,}"
         case {"type": "string", "examples": examples}:
             words = f"a text such as {', '.join(examples)}"
+        case {"type": "array", "items": {"$ref": _}}:
+            words = "a list of maps"
         case {"type": kind}:
             words = {"string": "a text that is not empty", "array": "a list of texts", "object": "a map of maps"}[kind]
     others = (part["const"] for part in schema.get("anyOf", ()) if "const" in part)

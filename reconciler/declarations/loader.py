@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -15,6 +15,7 @@ from reconciler.declarations.rules import DeclarationRules
 from reconciler.declarations.seals import Content, Seals
 from reconciler.errors import DeclarationError, Problem
 from reconciler.interaction import Interaction
+from reconciler.state.model import Open
 from reconciler.yamlfile.reader import parse
 
 SPREAD_FILES: Final = 1_000
@@ -22,12 +23,16 @@ SPREAD_FILES: Final = 1_000
 _OFTEN: Final = 1_000
 
 
+Judge = Callable[[Sequence[Interaction], Iterable[tuple[str, Open]]], Iterable[Problem]]
+"""What is to be said of interactions by a policy, beside what is open, as declared, of files that aren't read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declarations:
     """What all files declare: interactions in order of address, warnings in order of place, how many files.
 
     Of files that are `sealed` nothing is read: what they declare is open, as declared, at the addresses `as_sealed`.
-    `contents` are those of the files that were read, and have no warning.
+    `contents` are those of the files that were read, and have no warning. `denied` is what a policy denies.
     """
 
     interactions: tuple[Interaction, ...]
@@ -36,27 +41,34 @@ class Declarations:
     sealed: tuple[str, ...] = ()
     as_sealed: frozenset[str] = frozenset()
     contents: tuple[tuple[str, Content], ...] = ()
+    denied: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
         return len(self.interactions) + len(self.as_sealed)
+
+
+def _demand_nothing(_interactions: object, _sealed: object) -> Iterable[Problem]:
+    return ()
 
 
 def _say_nothing(_done: int, _total: int) -> None:
     """Go on without a word."""
 
 
-def load(
+def load(  # noqa: PLR0913  # each is independent, and named by its callers
     root: Path,
     rules: DeclarationRules,
     *,
     base: Path,
     told: Callable[[int, int], None] = _say_nothing,
     seals: Seals | None = None,
+    judge: Judge = _demand_nothing,
 ) -> Declarations:
     """Return what the files under `root` (a folder or a file) declare; files are named relative to `base`.
 
     `told` is told, now and then, how many files are read, and of how many. What fits one of the `seals` is not read,
-    unless anything at all is wrong: that is told as if there were none.
+    unless anything at all is wrong: that is told as if there were none. `judge` has the last word; what it denies stops
+    nothing here.
 
     Raises DeclarationError with every problem of every file; if `root` isn't there, with one of code `missing-path`.
     """
@@ -66,9 +78,10 @@ def load(
         found = _read_all(opened, rules, told, len(sources))
         as_sealed = seals.addresses(sealed)
         if not (_is_wrong(_problems(found)) or any(address in as_sealed for address, _ in found.identities())):
+            found.problems += judge(found.interactions, seals.entries(as_sealed))
             return _declarations(found, len(sources), tuple(sealed), as_sealed)
     found = _read_all(sources, rules, told, len(sources))
-    found.problems += problems
+    found.problems += [*problems, *judge(found.interactions, ())]
     if _is_wrong(wrong := _problems(found)):
         raise DeclarationError(tuple(wrong))
     return _declarations(found, len(sources))
@@ -78,8 +91,13 @@ def _declarations(
     found: ValidationResult, files: int, sealed: tuple[str, ...] = (), as_sealed: frozenset[str] = frozenset()
 ) -> Declarations:
     interactions = sorted(found.interactions, key=attrgetter("address"))
-    warnings = tuple(_problems(found))
-    return Declarations(tuple(interactions), warnings, files, sealed, as_sealed, tuple(found.contents))
+    problems = _problems(found)
+    warnings = tuple(problem for problem in problems if problem.warning)
+    denied = tuple(problem for problem in problems if not problem.warning)
+    # An exception ends some day, so its file is read each time; so is one that a rule has something to say of.
+    told = {problem.file for problem in problems} | {each.place.file for each in interactions if each.exceptions}
+    contents = tuple((name, content) for name, content in sorted(found.contents) if name not in told)
+    return Declarations(tuple(interactions), warnings, files, sealed, as_sealed, contents, denied)
 
 
 def _problems(found: ValidationResult) -> list[Problem]:
@@ -87,7 +105,7 @@ def _problems(found: ValidationResult) -> list[Problem]:
 
 
 def _is_wrong(problems: Sequence[Problem]) -> bool:
-    return any(not problem.warning for problem in problems)
+    return any(not problem.warning and problem.code != "policy" for problem in problems)
 
 
 def _apart(sources: Sequence[Source], seals: Seals, told: Callable[[int, int], None]) -> tuple[list[Source], list[str]]:

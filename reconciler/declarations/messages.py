@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from reconciler.declarations.json_schema import choices, home, known_fields
 from reconciler.declarations.schema import LINKEDDATA_TYPES, ON_CHANGE
-from reconciler.errors import Complaint, Problem
+from reconciler.errors import Complaint, Problem, ProblemCode
 from reconciler.escape import brief, visible
 from reconciler.interaction import ONCE_PREFIX
 from reconciler.yamlfile.document import Document, Path
@@ -24,6 +24,14 @@ _EXPECTED: Final = {
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a mapping",
+}
+_RANGE: Final = "must be from 0 to 2147483647"
+_SAID: Final[dict[str, tuple[ProblemCode, str]]] = {
+    "string_too_short": ("empty", "is empty"),
+    "greater_than_equal": ("out-of-range", _RANGE),
+    "less_than_equal": ("out-of-range", _RANGE),
+    "date": ("date", "must be a day such as 2027-01-31"),
+    "string_unicode": ("surrogate", "holds half a surrogate pair, which is no character"),
 }
 _INTERACTION: Final = ("interactions", 0)
 _BOOLEANS: Final = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
@@ -118,14 +126,11 @@ class _Translator:
 
     def _wrong(self, kind: str, path: Path) -> Complaint:
         value, subject = self._document.at(path), self._where(path)
-        if kind == "string_too_short":
-            return ("empty", f"{subject} is empty", "")
-        if kind in {"greater_than_equal", "less_than_equal"}:
-            return ("out-of-range", f"{subject} must be from 0 to 2147483647", "")
+        if kind in _SAID:
+            code, said = _SAID[kind]
+            return (code, f"{subject} {said}", "")
         if kind in {"literal_error", "enum"}:
             return self._choice(path, value)
-        if kind == "string_unicode":
-            return ("surrogate", f"{subject} holds half a surrogate pair, which is no character", "")
         expected = _EXPECTED.get(kind, "something else")
         message = f"{subject} must be {expected}, this is {describe(value)}"
         if expected == "a string" and (text := self._document.text(path)):

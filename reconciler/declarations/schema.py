@@ -8,9 +8,12 @@ Optional maps and scalars may be null, which removes a default (RFC 7396).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date
 from typing import Annotated, Final, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from reconciler.interaction import ONCE_PREFIX, Interaction, OnChange
@@ -43,6 +46,8 @@ WHOLE: Final = (((), "route"), (("routingdata", "personalqueue"), "agent"))
 
 _UNFIT: Final = r"^\s|\s$|[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 """What an identity must not have, as far as a pattern can say: space around it, control and invisible characters."""
+
+_DAY: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 _LOCAL: Final = frozenset({"provider", "lifecycle"})
 """What is not sent as a part of the request: the provider stands in the Invocation, and the lifecycle is ours."""
@@ -105,6 +110,25 @@ class RoutingData(TypedDict, total=False):
     skills: list[Skill] | None
 
 
+def _day(text: str) -> str:
+    with suppress(ValueError):
+        if date.fromisoformat(text).isoformat() == text:
+            return text
+    raise PydanticCustomError("date", "not a day")
+
+
+class PolicyExceptionItem(TypedDict):
+    """A rule of the policy that it need not keep for now."""
+
+    rule: Annotated[Text, Field(description="The rule's id.", examples=["crm-only"])]
+    reason: Annotated[Text, Field(description="Why, for whoever reads a plan.", examples=["until the move is done"])]
+    until: Annotated[
+        str,
+        AfterValidator(_day),
+        Field(description="The last day, in UTC.", examples=["2027-01-31"], json_schema_extra={"pattern": _DAY}),
+    ]
+
+
 class Lifecycle(TypedDict, total=False):
     """What the reconciler does with the interaction. Local, never sent."""
 
@@ -122,6 +146,7 @@ class Lifecycle(TypedDict, total=False):
             " as drift, send nothing. For `once`: `keep` (default), or `again`: dispatch once more.",
         ),
     ]
+    exceptions: list[PolicyExceptionItem] | None
 
 
 class InteractionDefaults(TypedDict, total=False):

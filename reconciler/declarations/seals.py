@@ -6,15 +6,15 @@ value can't be guessed from it. It stands in the state beside the entries that i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from reconciler.state.entries import by_source, line_of
-from reconciler.state.model import State
+from reconciler.state.model import Open, State
 from reconciler.yamlfile.reader import libyaml_version
 
-READER: Final = 1
+READER: Final = 2
 """Of what reads and compares declarations; a test says when it must grow."""
 _SIZE: Final = 16
 
@@ -72,6 +72,10 @@ class Seals:
     def addresses(self, names: Iterable[str]) -> frozenset[str]:
         """Return what is open of files."""
         return frozenset(address for name in names for address in self._by_source[name])
+
+    def entries(self, addresses: Iterable[str]) -> Iterator[tuple[str, Open]]:
+        """Yield what the state holds of each address."""
+        return ((address, self._entries[address]) for address in addresses)
 
     def renewed(
         self, kept: Iterable[str], contents: Mapping[str, Content], declared: Mapping[str, Collection[str]]

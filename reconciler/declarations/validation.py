@@ -22,6 +22,7 @@ from reconciler.interaction import (
     Interaction,
     OnChange,
     Place,
+    PolicyException,
     content_digest,
     dispatch_body,
     identity_flaw,
@@ -203,10 +204,11 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _lifecycle(whole: dict[str, Any]) -> tuple[bool, OnChange]:
-    """Return whether a release is prevented, and what a change does: as declared, or by default."""
+def _lifecycle(whole: dict[str, Any]) -> tuple[bool, OnChange, tuple[PolicyException, ...]]:
+    """Return whether a release is prevented, what a change does, and exceptions: as declared, or by default."""
     default = ON_CHANGE["once" if "once" in whole else "externalid"][0]
     lifecycle = whole.get("lifecycle")
     if not lifecycle:
-        return PREVENT_RELEASE, default
-    return lifecycle.get("prevent_release", PREVENT_RELEASE), OnChange(lifecycle.get("on_change", default))
+        return PREVENT_RELEASE, default, ()
+    exceptions = tuple(PolicyException(**found) for found in lifecycle.get("exceptions", ()))
+    return lifecycle.get("prevent_release", PREVENT_RELEASE), OnChange(lifecycle.get("on_change", default)), exceptions

@@ -5,11 +5,12 @@ Pure. A refusal shows its numbers; an approval permits its count and no more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from reconciler.commandline import quoted
+from reconciler.errors import Problem
 from reconciler.interaction import is_once
 from reconciler.planning.plan import Action, Change, Plan, Reason
 from reconciler.planning.selection import is_within
@@ -32,6 +33,7 @@ RefusalCode = Literal[
     "prevent-release",
     "outside-path",
     "older-commit",
+    "policy",
 ]
 Relation = Literal["older", "elsewhere", "shallow", "unknown"]
 """How what is checked out stands to a commit that it doesn't follow: before it, on another line, or nobody can tell."""
@@ -116,6 +118,11 @@ def older_commit(head: str, applied: Applied, relation: Relation, approvals: App
     last = f"commit {applied.commit[:_SHOWN]} was applied last, {applied.at} by {applied.by}"
     override = f"--allow-older-commit {head[:_SHOWN]}"
     return Refusal("older-commit", f"{last}; {head[:_SHOWN]}, which is checked out, {said}", override, hint)
+
+
+def denied(violations: Iterable[Problem]) -> tuple[Refusal, ...]:
+    """Refuse what breaks a rule of the policy. No flag allows it: an exception is declared, for others to see."""
+    return tuple(Refusal("policy", f"{each.place}: {each.message.rstrip('.')}", hint=each.hint) for each in violations)
 
 
 def _nothing_declared(plan: Plan, approvals: Approvals) -> Refusal | None:

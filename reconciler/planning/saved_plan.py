@@ -17,6 +17,7 @@ from reconciler.errors import PlanFileError, Problem
 from reconciler.interaction import canonical
 from reconciler.planning.guards import Approvals, Refusal
 from reconciler.planning.plan import Action, Change, Plan, Side
+from reconciler.planning.policy import Excepted
 
 VERSION: Final = 1
 
@@ -31,6 +32,7 @@ class SavedPlan:
     warnings: tuple[Problem, ...] = ()
     environment: str | None = None
     state: str = ""
+    exceptions: tuple[Excepted, ...] = ()
 
 
 def fingerprint(plan: Plan) -> str:
@@ -67,6 +69,7 @@ def encode(saved: SavedPlan) -> bytes:
         "approvals": asdict(saved.approvals),
         "refusals": [asdict(refusal) for refusal in saved.refusals],
         "warnings": [asdict(warning) for warning in saved.warnings],
+        "exceptions": [asdict(exception) for exception in saved.exceptions],
         "plan": _plain(saved.plan),
     }
     return orjson.dumps({**content, "checksum": _checksum(content)}, option=orjson.OPT_INDENT_2) + b"\n"

@@ -161,6 +161,19 @@ class RefusalJson(TypedDict):
     """The way on without it."""
 
 
+class ExceptionJson(TypedDict):
+    """An interaction that need not keep a rule of the policy for now."""
+
+    address: str
+    rule: str
+    """The rule's id."""
+    reason: str
+    until: str
+    """The last day, in UTC."""
+    place: str
+    """Where it is declared."""
+
+
 class PlanHeadJson(TypedDict):
     """What a plan is about, and what it comes to."""
 
@@ -176,6 +189,7 @@ class PlanHeadJson(TypedDict):
     approvals: ApprovalsJson
     refusals: list[RefusalJson]
     warnings: list[ProblemJson]
+    exceptions: list[ExceptionJson]
 
 
 class PlanJson(PlanHeadJson):

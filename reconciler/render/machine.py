@@ -13,12 +13,14 @@ from reconciler.errors import Problem
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Action, Change, Side, Step
+from reconciler.planning.policy import Excepted
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.formats import (
     FORMAT_VERSION,
     ChangeHeadJson,
     ChangeJson,
     Counted,
+    ExceptionJson,
     FieldJson,
     PlanHeadJson,
     PlanJson,
@@ -77,6 +79,17 @@ def plan_head(saved: SavedPlan) -> PlanHeadJson:
         },
         "refusals": [_refusal(refusal) for refusal in saved.refusals],
         "warnings": [problem_object(warning) for warning in saved.warnings],
+        "exceptions": [_exception(exception) for exception in saved.exceptions],
+    }
+
+
+def _exception(exception: Excepted) -> ExceptionJson:
+    return {
+        "address": exception.address,
+        "rule": exception.rule,
+        "reason": exception.reason,
+        "until": exception.until,
+        "place": exception.place,
     }
 
 

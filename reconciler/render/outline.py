@@ -19,6 +19,7 @@ from reconciler.interaction import LINKED_BY
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Approvals
 from reconciler.planning.plan import Action, Change, Plan, Reason, Side
+from reconciler.planning.policy import Excepted
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.render.words import count, step_words, times
 
@@ -127,6 +128,8 @@ class Outline:
     tallies: tuple[str, ...]
     warnings: tuple[str, ...]
     approved: tuple[str, ...]
+    exceptions: tuple[tuple[str, str], ...]
+    """What need not keep a rule of the policy: what is said of it, and where it is declared."""
 
 
 def outline(saved: SavedPlan, values: Mapping[str, Mapping[str, str]] = NO_VALUES) -> Outline:
@@ -139,6 +142,7 @@ def outline(saved: SavedPlan, values: Mapping[str, Mapping[str, str]] = NO_VALUE
         tuple(_tallies(changes)),
         tuple(_warnings(saved.plan)),
         tuple(_approved(saved.approvals)),
+        tuple(_exceptions(saved.exceptions)),
     )
 
 
@@ -321,6 +325,12 @@ def _warnings(plan: Plan) -> Iterator[str]:
         "The release kept failing, and is taken as done": sum(c.reason is Reason.GIVEN_UP for c in plan.changes),
     }
     yield from (f"{said}: {count(number, 'interaction')}." for said, number in facts.items() if number)
+
+
+def _exceptions(exceptions: Iterable[Excepted]) -> Iterator[tuple[str, str]]:
+    for each in exceptions:
+        said = f"{brief(each.address)} need not keep {brief(each.rule)} until {each.until}: {visible(each.reason)}"
+        yield said, visible(each.place)
 
 
 def _approved(approvals: Approvals) -> Iterator[str]:

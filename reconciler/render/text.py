@@ -115,6 +115,7 @@ def closing_text(made: Outline, view: View) -> str:
     lines = list(refusal_lines(made.saved.refusals, view))
     lines += [f"{view.style.paint('Warning:', YELLOW)} {warning}" for warning in made.warnings]
     lines += [f"Approved with this plan: {', '.join(made.approved)}."] if made.approved else []
+    lines += _exceptions(made, view)
     lines += made.tallies if len(made.saved.plan.changes) > _SCREEN else []
     return "\n".join([*lines, *([""] if lines else []), view.style.paint(summary(made.saved.plan), BOLD)])
 
@@ -130,6 +131,14 @@ def refusal_lines(refusals: Sequence[Refusal], view: View = _PLAIN) -> Iterator[
             yield f"  {visible(refusal.hint)}"
     if len(refusals) > most:
         yield f"  and {len(refusals) - most} more"
+
+
+def _exceptions(made: Outline, view: View) -> Iterator[str]:
+    """Yield who need not keep a rule."""
+    most = len(made.exceptions) if view.detail is Detail.FULL else _REFUSALS
+    yield from (f"Exception: {said[:_LONGEST]} ({place})" for said, place in made.exceptions[:most])
+    if len(made.exceptions) > most:
+        yield f"  and {len(made.exceptions) - most} more exceptions"
 
 
 # -- changes -----------------------------------------------------------------------------------------------------

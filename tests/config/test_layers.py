@@ -88,6 +88,8 @@ def values() -> list[tuple[str, object]]:
     """Return each key with what it takes: the lowest and the highest number, each choice, its examples."""
     found: list[tuple[str, object]] = []
     for key, whole in Configuration.model_json_schema()["properties"].items():
+        if key == "policy":  # in the file only
+            continue
         part = whole | next((part for part in whole.get("anyOf", ()) if part["type"] != "null"), {})
         limits = [part[limit] for limit in ("minimum", "exclusiveMinimum", "maximum") if limit in part]
         usual = [["a", "b"]] if part["type"] == "array" else ["a b"]
@@ -111,7 +113,7 @@ def test_each_key_by_variable_and_by_file(tmp_path: Path, key: str, value: Any) 
 def test_durations(tmp_path: Path, text: str, duration: int) -> None:
     """A duration is a whole number with its unit."""
     keys = configured(tmp_path, f"resend_within: {text}").keys
-    assert keys.policy.resend_within == timedelta(seconds=duration)
+    assert keys.plan_policy.resend_within == timedelta(seconds=duration)
 
 
 WHOLE: Final = "must be a whole number from"
@@ -123,6 +125,21 @@ WRONG: Final = [
     ("state: []", 8, "state must be a text that is not empty, this is a list [wrong-type]"),
     ("sensitive: {a: b}", 12, "sensitive must be a list of texts, this is a mapping [wrong-type]"),
     ("sensitive: a", 12, "this is a string [wrong-type]\n  hint: write it as a list: `[a, b]`"),
+    ("policy: {}", 9, "policy must be a list of maps, this is a mapping [wrong-type]"),
+    ("policy: [5]", 10, "policy.0 must be a map of keys to values, this is an integer [wrong-type]"),
+    ("policy: [{message: m, most: 1}]", 10, "policy.0 has no 'id' [missing-field]"),
+    (
+        "policy: [{id: a, message: m, most: 1, ownr: x}]",
+        39,
+        "there is no such key [unknown-key]\n  hint: did you mean ow",
+    ),
+    ("policy: [{id: a b, message: m, most: 1}]", 15, "policy.0.id must be a text such as crm-only [wrong-value]"),
+    ("policy: [{id: a, message: m, most: 1, severity: no}]", 49, "policy.0.severity must be one of deny, warn [wrong"),
+    ("policy: [{id: a, message: m, most: -1}]", 36, f"policy.0.most {WHOLE} 0 to 10,000,000 [wrong-value]"),
+    ("policy: [{id: a, message: m, routes: R}]", 38, "policy.0.routes must be a list of texts, this is a string"),
+    ("policy: [{id: a, message: m, routes: [1]}]", 39, "policy.0.routes.0 must be a list of texts, this is an integ"),
+    ("policy: [{id: a, message: m}]", 10, "policy.0: it demands nothing [wrong-value]\n  hint: give it one of iden"),
+    ("policy: [{id: a, message: m, most: 1}, {id: a, message: n, most: 2}]", 45, "policy: 'a' stands twice [wrong-"),
     ("sensitive: [1]", 13, "sensitive.0 must be a list of texts, this is an integer [wrong-type]"),
     ("linkeddata_types: ['']", 20, "linkeddata_types.0 must be a list of texts [wrong-value]"),
     ("max_release_percent: 101", 22, f"max_release_percent {WHOLE} 0 to 100 [wrong-value]"),

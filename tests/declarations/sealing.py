@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +19,10 @@ from reconciler.delivery.intent import Intent, intend
 from reconciler.delivery.sealing import resealed
 from reconciler.errors import DeclarationError, Problem
 from reconciler.interaction import Interaction
-from reconciler.planning.guards import Approvals, refusals
+from reconciler.planning.guards import Approvals, denied, refusals
 from reconciler.planning.plan import Plan
 from reconciler.planning.planner import PlanPolicy, plan
+from reconciler.planning.policy import PolicyRule, excepted, judge
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.planning.selection import Selection, known, select
 from reconciler.render.text import Detail, View, plan_text
@@ -37,6 +39,12 @@ WRONG: Final = (
     "interactions: [{externalid: a}]\n",
     "\x00",
     "interactions: [{externalid: 07, route: R}]",
+)
+DEMANDS: Final = (
+    PolicyRule(id="1", message="m", most_per_route=3, severity="warn"),
+    PolicyRule(id="2", message="m", most=4, about=["file:sub", "a", "route:S"]),
+    PolicyRule(id="3", message="m", routes=["R"], about=["file:1.yaml", "provider:P"]),
+    PolicyRule(id="4", message="m", required_linkeddata=["clid"], about=["b"], severity="warn"),
 )
 FULL: Final = View(detail=Detail.FULL)
 
@@ -55,6 +63,9 @@ def declaration(address: str, chance: random.Random) -> dict[str, Any]:
         found["lifecycle"] = {"prevent_release": True}
     if chance.random() < 0.2:
         found["lifecycle"] = {"on_change": chance.choice(["keep", "replace" if name == "externalid" else "again"])}
+    if chance.random() < 0.1:
+        until = chance.choice(["2025-12-31", "2026-01-02", "2027-01-01"])
+        found["lifecycle"] = {"exceptions": [{"rule": chance.choice(["1", "2", "x"]), "reason": "r", "until": until}]}
     if chance.random() < 0.2:
         found["provider"] = chance.choice(["P", None])
     return found
@@ -74,7 +85,9 @@ class Seen:
     def shown(self) -> tuple[Any, ...]:
         """Return what must not depend on seals."""
         read = (
-            (self.declarations.warnings, self.declarations.files, len(self.declarations)) if self.declarations else ()
+            (self.declarations.warnings, self.declarations.files, len(self.declarations), self.declarations.denied)
+            if self.declarations
+            else ()
         )
         intent = (replace(self.intent.state, reader="", seals={}), self.intent.chains) if self.intent else ()
         return (self.problems, read, self.plan, self.text, self.selected, intent)
@@ -89,6 +102,7 @@ class Edited:
     state: State = field(default_factory=lambda: State(LINEAGE, target=TARGET))
     rules: DeclarationRules = RULES
     policy: PlanPolicy = POLICY
+    demands: tuple[PolicyRule, ...] = ()
     log: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
@@ -142,20 +156,22 @@ class Edited:
 
     def _see(self, seals: Seals | None, selection: Selection) -> Seen:
         try:
-            declarations = loader.load(self.folder, self.rules, base=self.folder, seals=seals)
+            judged = partial(judge, self.demands, today=NOW.date())
+            declarations = loader.load(self.folder, self.rules, base=self.folder, seals=seals, judge=judged)
         except DeclarationError as error:
             return Seen(error.problems)
         as_sealed = declarations.as_sealed
         made = plan(declarations.interactions, self.state, self.policy, NOW, TARGET, as_sealed=as_sealed)
-        refused = refusals(made, LIMITS, Approvals(), ".")
-        text = plan_text(SavedPlan(made, Approvals(), refused, declarations.warnings), FULL)
+        refused = (*denied(declarations.denied), *refusals(made, LIMITS, Approvals(), "."))
+        exceptions = excepted(self.demands, declarations.interactions, NOW.date())
+        text = plan_text(SavedPlan(made, Approvals(), refused, declarations.warnings, exceptions=exceptions), FULL)
         desired: dict[str, Interaction] = {each.address: each for each in declarations.interactions}
         selected = select(selection, known(desired.values(), self.state)).addresses
         return Seen((), declarations, made, text, selected, intend(made, desired, self.state, AT, TARGET))
 
     def _in_force(self) -> bytes:
         return repr(
-            (sorted(self.rules.sensitive), sorted(self.rules.linkeddata_types), self.rules, self.policy)
+            (sorted(self.rules.sensitive), sorted(self.rules.linkeddata_types), self.rules, self.policy, self.demands)
         ).encode()
 
     def _path(self) -> Path:
@@ -195,6 +211,7 @@ class Edited:
         sensitive = frozenset(self.chance.sample(["clid", "url", "own"], self.chance.choice([0, 1, 1, 2])))
         types = frozenset(["own"] if self.chance.random() < 0.7 else [])
         self.rules = DeclarationRules(sensitive, types, self.chance.choice([100_000, 100_000, 150]))
+        self.demands = tuple(self.chance.sample(DEMANDS, self.chance.choice([0, 0, 1, 2, 3])))
         attempts, hold = self.chance.choice([0, 3]), self.chance.random() < 0.3
         self.policy = replace(POLICY, sensitive=sensitive, release_attempts=attempts, hold_unknown=hold)
 

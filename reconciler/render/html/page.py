@@ -114,6 +114,7 @@ def _notices(made: Outline, report: Report | None) -> list[Element]:
         _notice("Refused: an apply would send nothing", "refused", map(_guard, saved.refusals)),
         _notice("Warnings", "warning", made.warnings),
         _notice("Approved with this plan", "approved", made.approved),
+        _notice("Exceptions from the policy", "approved", map(_exception, made.exceptions)),
         _notice("Warnings about the declarations", "warning", map(_problem, saved.warnings)),
     )
     notices = [notice for each in found for notice in each]
@@ -128,6 +129,10 @@ def _notice(title: str, kind: str, items: Iterable[Part]) -> Iterator[Element]:
 def _guard(refusal: Refusal) -> Element:
     override = named(" To allow exactly this: ", refusal.override)
     return element("li", f"{refusal.message}.", *override, f" {refusal.hint}" if refusal.hint else "")
+
+
+def _exception(told: tuple[str, str]) -> Element:
+    return element("li", f"{told[0]} (", code(told[1]), ")")
 
 
 def _problem(problem: Problem) -> Element:

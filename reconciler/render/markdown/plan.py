@@ -45,7 +45,8 @@ def plan_markdown(saved: SavedPlan, links: SourceLinks | None, limit: int = LIMI
     head = f"{marker(saved.environment)}fingerprint={fingerprint(saved.plan)} -->\n"
     top = [head + titled("Plan", saved.environment, verdict(saved)), *_verdict(made)]
     warnings = "\n".join(["> [!WARNING]", *(f"> - {line}" for line in made.warnings)]) if made.warnings else ""
-    sections = [_guards(saved.refusals), *change_sections(made, links, command), _problems(saved.warnings, links)]
+    notes = (_exceptions(made), _problems(saved.warnings, links))
+    sections = [_guards(saved.refusals), *change_sections(made, links, command), *notes]
     whole = all(named(group) for section in made.sections for group in section.groups)
     present = [section for section in sections if section.items]
     fixed = sum(size(block) + 2 for block in (*top, warnings, NOT_ALL)) + 1
@@ -116,6 +117,11 @@ def _said(refusal: Refusal) -> Iterator[str]:
         yield before if _OURS.fullmatch(before) else prose(before)
         yield code(name)
     yield rest if _OURS.fullmatch(rest) else prose(rest)
+
+
+def _exceptions(made: Outline) -> Section:
+    items = [Item(text, text) for text in (f"{prose(said)} ({code(place)})" for said, place in made.exceptions)]
+    return Section(f"### {count(len(items), 'exception')} from the policy", items)
 
 
 def _problems(warnings: tuple[Problem, ...], links: SourceLinks | None) -> Section:
