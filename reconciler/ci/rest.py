@@ -21,6 +21,7 @@ from reconciler.escape import brief
 
 _TRIES: Final = 5
 _LONGEST_WAIT: Final = 60.0
+_LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 _NEXT: Final = re.compile(r'<([^<>]+)>;\s*rel="next"')
 
 
@@ -62,7 +63,14 @@ class Rest:
     def __init__(self, service: Service) -> None:
         self._service = service
         headers = {"User-Agent": f"reconciler/{__version__}", **service.headers}
-        self._client = httpx.Client(headers=headers, timeout=30.0, trust_env=not _loopback(service.root))
+        try:
+            url = httpx.URL(service.root)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise PlatformError(f"{service.name}: {service.root} is no address") from error
+        # Without TLS, certificates to trust would be loaded for nothing.
+        self._client = httpx.Client(
+            headers=headers, timeout=30.0, trust_env=url.host not in _LOOPBACK, verify=url.scheme != "http"
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -173,7 +181,3 @@ def _message(answer: httpx.Response) -> str:
         if isinstance(body, dict):
             return str(body.get("message") or body.get("error_description") or body.get("error") or "")
     return ""
-
-
-def _loopback(url: str) -> bool:
-    return httpx.URL(url).host in {"127.0.0.1", "localhost", "::1"}

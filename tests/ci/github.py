@@ -331,6 +331,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers for `host`, which a class of its own has."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body waits for an acknowledgement of its head
     host: GitHub
 
     def do_GET(self) -> None:

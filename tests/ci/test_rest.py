@@ -175,6 +175,14 @@ def test_a_page_elsewhere_is_not_asked_for(server: Server, github: GitHub) -> No
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("address", ["http://a:port/", "http://\x00", "nonsense", "http://127.0.0.1:1"])
+def test_an_address_that_is_none(address: str, waits: list[float]) -> None:
+    """A wrong address of the API is an error of ours, whatever is wrong with it."""
+    with pytest.raises(PlatformError):
+        list(GitHub({"GITHUB_API_URL": address, "GITHUB_REPOSITORY": "acme/calls"}).merged("abc"))
+    assert len(waits) in {0, 4}
+
+
 def test_the_token_goes_to_the_remote_and_nowhere_else(server: Server, tmp_path: Path) -> None:
     """Git asks the remote with the token, which stands in no file of the clone and in no message."""
     server.answers = [(403, {}, {})]
