@@ -90,6 +90,9 @@ ProblemCode = Literal[
     "unknown-key",
     "wrong-value",
     "url",
+    "csv-syntax",
+    "column",
+    "not-merged",
 ]
 """Every code that a problem may have; explanations.md has a section for each."""
 Complaint = tuple[ProblemCode, str, str]
@@ -168,13 +171,13 @@ class ConfigError(ReconcilerError):
 
 
 class DeclarationError(ReconcilerError):
-    """The declarations hold problems; `problems` are all of them, in order of place."""
+    """The declarations, or what is to become some, hold problems; `problems` are all of them, in order of place."""
 
     code = "declarations"
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], *, of: str = "the declarations; nothing was sent") -> None:
         errors = sum(not problem.warning for problem in problems)
-        wrong = f"{errors} problem{'s' if errors != 1 else ''} in the declarations; nothing was sent."
+        wrong = f"{errors} problem{'s' if errors != 1 else ''} in {of}."
         hint, command = explained(problems)
         super().__init__(wrong, hint=hint, command=command)
         self.problems = problems

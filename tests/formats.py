@@ -24,6 +24,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from reconciler.config.settings import ConfigurationFile, takes
 from reconciler.declarations.json_schema import declarations_schema
+from reconciler.importing.mapping import ADAPTER as MAPPING
+from reconciler.importing.mapping import CELLS
 from reconciler.interaction import LINKED_BY
 from reconciler.planning.policy import PolicyRule
 from reconciler.planning.saved_plan import VERSION as PLAN_VERSION
@@ -169,6 +171,27 @@ def _resolved(node: Node, types: Node) -> Node:
     return node | {"items": _resolved(node["items"], types)} if "items" in node else node
 
 
+def import_mapping_schema() -> Node:
+    """Return the schema of what `import --mapping` reads: an interaction, in which a cell may stand for a value."""
+    node = MAPPING.json_schema(schema_generator=_Generator)
+    interaction = interaction_schema()
+    del interaction["dependentSchemas"]  # of what a cell may hold
+    told = node["properties"]["interaction"]["description"]
+    node["properties"]["interaction"] = _with_cells(interaction) | {"description": told}
+    cells = [cell.json_schema(schema_generator=_Generator) for cell in CELLS.values()]
+    return document("Mapping of an import of reconciler", {**node, "$defs": {"Cell": {"oneOf": cells}}})
+
+
+def _with_cells(node: Node) -> Node:
+    node = {key: part for key, part in node.items() if key != "anyOf"}  # what it refers to is in its place
+    if "properties" in node:
+        return node | {"properties": {key: _with_cells(part) for key, part in node["properties"].items()}}
+    if "items" in node:
+        return node | {"items": _with_cells(node["items"])}
+    told = {"description": node["description"]} if "description" in node else {}
+    return {"anyOf": [node, {"$ref": "#/$defs/Cell"}], **told}
+
+
 def config_schema() -> Node:
     """Return the schema of reconciler.yaml. A key without a value is not set, so each takes null."""
     node = ConfigurationFile.model_json_schema(schema_generator=_Generator)
@@ -233,6 +256,7 @@ def events_schema() -> Node:
 SCHEMAS: Final[Mapping[str, Callable[[], Node]]] = {
     "declarations": declarations_schema,
     "config": config_schema,
+    "import-mapping": import_mapping_schema,
     "history": lambda: document("What applies of reconciler did", schema_of(HistoryJson)),
     "plan": lambda: document("Plan of reconciler, as JSON", schema_of(PlanJson)),
     "apply": lambda: document("Result of an apply of reconciler", schema_of(ApplyJson)),

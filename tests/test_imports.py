@@ -17,6 +17,7 @@ ORDER = (
     {"errors", "escape", "times", "commandline", "endless", "loopback", "interaction", "schemas"},
     {"yamlfile", "state"},
     {"declarations", "planning"},
+    {"importing"},
     {"config"},
     {"delivery"},
     {"render"},
@@ -50,9 +51,16 @@ SHELL = {
 """What may touch files, clocks, networks, threads or terminals."""
 ONLY_USER = {
     "httpx": {"delivery.connection", "ci.rest"},
-    "ruamel": {"yamlfile.reader", "yamlfile.formatting"},
+    "ruamel": {"yamlfile.reader", "yamlfile.roundtrip"},
     "yaml": {"yamlfile.reader", "yamlfile.formatting"},
-    "pydantic": {"declarations.schema", "declarations.json_schema", "config", "planning.saved_plan", "planning.policy"},
+    "pydantic": {
+        "declarations.schema",
+        "declarations.json_schema",
+        "config",
+        "planning.saved_plan",
+        "planning.policy",
+        "importing.mapping",
+    },
     "pydantic_core": {"config", "declarations.schema", "planning.policy"},
     "fcntl": {"state.stores.lock", "state.stores.folder", "sandbox"},
     "obstore": {"state.stores.objects", "state.stores.bucketerrors"},

@@ -114,6 +114,7 @@ def parser(first: str = "") -> _Parser:
         _init,
         _validate,
         _fmt,
+        _import,
         _plan,
         _show,
         _apply,
@@ -211,6 +212,24 @@ def _fmt(commands: Any) -> None:
     parser.add_argument("paths", metavar="PATH", nargs="*", help=paths)
     parser.add_argument("--check", action="store_true", help="rewrite nothing; 2 if a file would change")
     parser.add_argument("--diff", action="store_true", help="rewrite nothing; show what would change")
+
+
+def _import(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "import",
+        "make declarations of request bodies of the API, or of a table",
+        """
+        A PATH is a request body (JSON) or a folder of them; with a mapping, a table: CSV, or a JSON object a line where
+        the name ends in .jsonl or .ndjson. Everything is checked first; where anything is wrong, nothing is written.
+        """,
+    )
+    parser.add_argument("paths", metavar="PATH", nargs="+", help="what to import; - is stdin")
+    parser.add_argument("--mapping", metavar="FILE", help="how the rows of a table become interactions (YAML)")
+    parser.add_argument("--merge", action="store_true", help="update what is declared already, and add to files")
+    parser.add_argument("--adopt", action="store_true", help="take what is imported as open already; nothing is sent")
+    parser.add_argument("--dry-run", action="store_true", help="say what it would do; write nothing")
+    _lock_timeout(parser)
 
 
 def _plan(commands: Any) -> None:

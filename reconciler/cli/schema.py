@@ -14,5 +14,5 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     if options.name:
         console.out(schema_text(options.name))
     else:
-        console.out("".join(f"{name:<14}{what}\n" for name, what in FORMATS.items()))
+        console.out("".join(f"{name:<16}{what}\n" for name, what in FORMATS.items()))
     return ExitCode.DONE

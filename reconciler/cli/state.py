@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -178,6 +178,13 @@ def _adopt(state: State, options: argparse.Namespace, workspace: Workspace, cons
     wanted = [declared[address] for address in sorted(named | selected)]
     sensitive = workspace.settings.keys.plan_policy.sensitive
     return adopt(state, wanted, workspace.target, sensitive, stamp(datetime.now(UTC)))
+
+
+def adopt_addresses(names: Sequence[str], workspace: Workspace, options: argparse.Namespace, console: Console) -> None:
+    """Take what is declared under these addresses as open, as `state adopt` does; the options are another command's."""
+    chosen = {"addresses": names, "all_declared": False, "target": [], "exclude": [], "target_file": []}
+    own = {"subcommand": "adopt", "dry_run": False, "exclude_file": [], "format": "text", "json_into": None}
+    _write(workspace, argparse.Namespace(**vars(options) | chosen | own), console)
 
 
 def _save(found: State, mended: Mended, store: Writer, workspace: Workspace, console: Console) -> None:

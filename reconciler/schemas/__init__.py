@@ -12,6 +12,7 @@ from typing import Final
 FORMATS: Final = {
     "declarations": "a file in interactions/",
     "config": "reconciler.yaml",
+    "import-mapping": "what `import --mapping` reads",
     "history": "what `history --format json` prints",
     "plan": "what `plan --format json` and `show --format json` print",
     "apply": "what `apply --format json` prints",

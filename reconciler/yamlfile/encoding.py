@@ -86,8 +86,15 @@ def _control(text: str, name: str) -> Problem | None:
     if not (found := _CONTROL.search(text)):
         return None
     line, column = Lines(text).position(found.start())
-    character = found.group()
-    shown = _NAMES.get(character, "the control character")
-    message = f"{shown} (U+{ord(character):04X}) may not stand in a file as such"
+    message = f"{_named(found[0])} may not stand in a file as such"
     hint = "remove it, or write it as an escape inside double quotes"
     return Problem(name, line + 1, column + 1, "control-character", message, hint)
+
+
+def _named(character: str) -> str:
+    return f"{_NAMES.get(character, 'the control character')} (U+{ord(character):04X})"
+
+
+def control_name(text: str) -> str | None:
+    """Return the first character in a text that may not stand in a file as such, as people know it."""
+    return _named(found[0]) if (found := _CONTROL.search(text)) else None

@@ -10,19 +10,17 @@ import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Mapping
-from functools import cache
-from io import StringIO
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from reconciler.errors import Problem
 from reconciler.yamlfile.reader import parse
+from reconciler.yamlfile.roundtrip import round_trip
 
 _START: Final = re.compile(r"---[ \t]*(#.*)?\n")
 _COMMENT: Final = re.compile(r"[ \t]*#")
 _BEHIND: Final = -1
 """In place of a column: behind what stands in the line above."""
-_NEVER_FOLDED: Final = 1 << 30
 
 
 def formatted(data: bytes, name: str) -> bytes | list[Problem]:
@@ -69,25 +67,11 @@ def _document(text: str) -> str:
     if start := _START.match(text):
         body = text[start.end() :]
         return ("---  " + (start[1] or "")).rstrip() + "\n" + (_document(body) if body.strip() else "")
-    yaml = _yaml()
-    value = yaml.load(text)
-    if value is None:  # comments only, which a dump would drop
+    if (out := round_trip(text)) is None:  # comments only, which a dump would drop
         layout = _layout(text)
         return _tidy(text, layout, dict.fromkeys(layout.comments, 0))
-    _keep_anchors(value)
-    out = StringIO()
-    yaml.dump(value, out)
-    was, now = _layout(text), _layout(out.getvalue())
-    return _tidy(out.getvalue(), now, dict(_columns(was, now)))
-
-
-def _keep_anchors(value: Any) -> None:
-    """Let anchors that no alias names be written, too."""
-    if anchor := getattr(value, "anchor", None):
-        anchor.always_dump = True
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for part in parts:
-        _keep_anchors(part)
+    was, now = _layout(text), _layout(out)
+    return _tidy(out, now, dict(_columns(was, now)))
 
 
 def _tidy(text: str, layout: _Layout, columns: Mapping[int, int]) -> str:
@@ -117,37 +101,6 @@ def _kept(text: str) -> list[Any]:
     events = iter(_yaml.CParser(text).get_event, None)
     comments = [text for text, _ in _layout(text).comments.values()]
     return [*comments, *([type(event).__name__, *(getattr(event, name, None) for name in of)] for event in events)]
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to import, and for writing only
-
-    yaml = YAML(typ="rt", pure=True)
-    yaml.Resolver = _verbatim()
-    yaml.preserve_quotes = True
-    yaml.width = _NEVER_FOLDED
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    return yaml
-
-
-@cache
-def _verbatim() -> type[Any]:
-    """Return a resolver by which each plain scalar is a text as it is written, and an empty one null."""
-    from ruamel.yaml.resolver import BaseResolver  # noqa: PLC0415
-
-    class Verbatim(BaseResolver):
-        processing_version = (1, 2)
-
-        def __init__(self, version: Any = None, loader: Any = None, loadumper: Any = None) -> None:
-            del version
-            super().__init__(loader if loader is not None else loadumper)
-
-        @property
-        def versioned_resolver(self) -> Any:
-            return self.yaml_implicit_resolvers
-
-    Verbatim.add_implicit_resolver_base("tag:yaml.org,2002:null", re.compile("^$"), [""])
-    return Verbatim
 
 
 # -- where comments stand ----------------------------------------------------------------------------------------

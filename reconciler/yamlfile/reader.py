@@ -38,11 +38,14 @@ _IN_BLOCK: Final = "while scanning a block scalar"
 _MAX_TABS: Final = 100
 
 
-def parse(data: bytes, name: str) -> Parsed:
-    """Return the documents of a file, with positions, and the problems met in reading it; raises MemoryError only."""
+def parse(data: bytes, name: str, *, json: bool = False) -> Parsed:
+    """Return the documents of a file, with positions, and the problems met in reading it; raises MemoryError only.
+
+    `json`: it is JSON, whatever its name says.
+    """
     if (problem := text_problem(data, name)) is not None:
         return Parsed(problems=[problem])
-    return _parse_json(data, name) if name.lower().endswith(".json") else _parse_yaml(data, name)
+    return _parse_json(data, name) if json or name.lower().endswith(".json") else _parse_yaml(data, name)
 
 
 def _parse_json(data: bytes, name: str) -> Parsed:

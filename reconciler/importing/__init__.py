@@ -1,0 +1,1 @@
+"""What others wrote, tables and API bodies, to declarations. May import declarations and yamlfile."""
