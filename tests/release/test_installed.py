@@ -16,6 +16,7 @@ import pytest
 from hatch_build import PLACES
 from reconciler import DISTRIBUTION, __version__
 from tests.conftest import ROOT
+from tests.render.browser import require
 
 pytestmark = [pytest.mark.release, pytest.mark.timeout(600)]
 
@@ -39,9 +40,7 @@ def python(version: str) -> Path:
     if found := sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")):
         return found[-1]
     ran = subprocess.run([HERE / "uv", "python", "find", version], capture_output=True, text=True, check=False)
-    if ran.returncode:
-        pytest.skip(f"there is no Python {version} here, and uv can't fetch one")
-    return Path(ran.stdout.strip())
+    return require(ran.stdout.strip() or None, f"there is no Python {version} here, and uv can't fetch one")
 
 
 def artifact(kind: str) -> Path:
