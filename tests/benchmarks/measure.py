@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,18 +18,29 @@ from pathlib import Path
 class Run:
     """Seconds on the clock and on all cores, peak memory of its largest process in MB; of one run, or medians.
 
-    `rounds` are the seconds on the clock of each run that the medians are of.
+    `rounds` are the seconds on the clock of each run that the medians are of, `cpu_rounds` those on all cores.
     """
 
     seconds: float
     cpu: float
     memory: float
     rounds: tuple[float, ...] = ()
+    cpu_rounds: tuple[float, ...] = ()
 
 
-def ratio(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the median of the ratios round by round: a machine that slows down for a while slows both sides."""
-    return statistics.median(mine / theirs for mine, theirs in zip(one, other, strict=True))
+def ratios(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Return the ratios round by round, sorted: a machine that slows down for a while slows both sides."""
+    return sorted(mine / theirs for mine, theirs in zip(one, other, strict=True))
+
+
+@contextmanager
+def busy_core() -> Iterator[None]:
+    """Keep a core busy with something else."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinner:
+        try:
+            yield
+        finally:
+            spinner.kill()
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,7 @@ def _median(runs: Sequence[Run]) -> Run:
         statistics.median(each.cpu for each in runs),
         max(each.memory for each in runs),
         tuple(each.seconds for each in runs),
+        tuple(each.cpu for each in runs),
     )
 
 

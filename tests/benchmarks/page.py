@@ -36,14 +36,8 @@ def _measured(found: dict[str, Any]) -> Iterator[str]:
     for bar in found["bars"]:
         unit = bar["unit"]
         verdict = "met" if bar["met"] else "**not met**"
-        yield f"| {bar['name']} | {_number(bar['measured'])}{unit} | ≤ {bar['most']:g}{unit} | {verdict} |"
-    if grown := found["figures"].get("growth in CPU time, over linear"):
-        yield ""
-        yield (
-            "Growth in CPU time, over linear: "
-            + ", ".join(f"{kind} {ratio:.2f}" for kind, ratio in grown.items())
-            + "."
-        )
+        told = f" ({bar['told']})" if bar["told"] else ""
+        yield f"| {bar['name']} | {_number(bar['measured'])}{unit}{told} | ≤ {bar['most']:g}{unit} | {verdict} |"
     yield ""
     yield "| process | wall | CPU, all cores | peak of the largest process |"
     yield "|---|---|---|---|"

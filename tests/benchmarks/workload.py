@@ -1,7 +1,7 @@
 """What is measured: declaration files made from a seed, and the state in which all of them are open.
 
-`python -m tests.benchmarks.workload STYLE FILES TARGET NEW OPEN` makes two folders with the same declarations: one in
-which none is open, one in which all are.
+`python -m tests.benchmarks.workload STYLE FILES EACH TARGET NEW OPEN` makes two folders with the same declarations,
+EACH in a file: one in which none is open, one in which all are.
 """
 
 from __future__ import annotations
@@ -92,14 +92,18 @@ interactions:
 STYLES: Final[dict[str, Callable[[int, random.Random], str]]] = {"block": block, "flow": flow}
 
 
-def declare(folder: Path, style: str, files: int) -> None:
-    """Write so many declaration files below `folder/interactions`, a thousand in each folder."""
+def declare(folder: Path, style: str, files: int, each: int = 1) -> None:
+    """Write so many files of so many interactions each below `folder/interactions`, a thousand in each folder."""
     chance, write = random.Random(SEED), STYLES[style]  # noqa: S311  # the same workload every time
     for number in range(files):
         below = folder / "interactions" / f"{number // PER_FOLDER:03d}"
         if number % PER_FOLDER == 0:
             below.mkdir(parents=True)
-        (below / f"case-{number:07d}.yaml").write_text(write(number, chance), encoding="utf-8")
+        head = ""
+        parts = (write(number * each + which, chance) for which in range(each))
+        for first, part in zip([True, *[False] * (each - 1)], parts, strict=True):
+            head += part if first else part.partition("interactions:\n")[2]
+        (below / f"case-{number:07d}.yaml").write_text(head, encoding="utf-8")
 
 
 def declared(folder: Path) -> tuple[Interaction, ...]:
@@ -126,15 +130,16 @@ def keep(state: State, folder: Path) -> None:
     (folder / "reconciler.state.json").write_bytes(b"".join(codec.encode(state)))
 
 
-def make(style: str, files: int, target: str, new: Path, opened: Path) -> None:
+def make(style: str, files: int, target: str, new: Path, opened: Path, *, each: int = 1) -> None:
     """Make both folders."""
     new.mkdir()
     opened.mkdir()
-    declare(new, style, files)
+    declare(new, style, files, each)
     (opened / "interactions").symlink_to(new / "interactions")
     keep(empty_state(target), new)
     keep(open_state(declared(new), target), opened)
 
 
 if __name__ == "__main__":
-    make(sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), Path(sys.argv[5]))
+    style, files, each, target, new, opened = sys.argv[1:]
+    make(style, int(files), target, Path(new), Path(opened), each=int(each))
