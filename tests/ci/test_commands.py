@@ -263,6 +263,7 @@ def test_a_failed_request_is_retried_by_the_schedule(story: Story) -> None:
     assert story.look(event="schedule").outputs["next"] == "apply"
     assert story.retry().code == 0
     assert story.opened == {"case-1", "case-2"}
+    assert "1 dispatched, 0 released, 0 failed" in story.host.comment(1)
     assert story.look(event="schedule").outputs["next"] == "nothing"
     assert "Nothing to retry" in story.retry().said
 
@@ -278,6 +279,7 @@ def test_the_schedule_applies_no_merge_that_waits(story: Story) -> None:
     assert story.look(event="schedule").outputs["next"] == "apply"
     assert story.retry().code == 0
     assert story.opened == {"case-1"}
+    assert "1 dispatched, 0 released, 0 failed" in story.host.comment(1)
     assert story.look(event="schedule").outputs["next"] == "nothing"
 
 

@@ -79,6 +79,12 @@ def merged_since(pipeline: Pipeline, state: State) -> dict[int, tuple[Proposal, 
     return found
 
 
+def merged_last(pipeline: Pipeline, commit: str) -> list[Proposal]:
+    """Return the proposals that changed the declarations last, up to a commit: a retry is about them."""
+    last = pipeline.repository.commits(None, commit, (pipeline.declarations,), 1)
+    return [proposal for each in last for proposal in pipeline.platform.merged(each)]
+
+
 def _reviewed(pipeline: Pipeline, proposal: Proposal, base: str) -> dict[str, str | None]:
     """Return what a merged proposal left addresses with, as far as its plan was shown."""
     name = f"{pipeline.platform.noun} {pipeline.platform.sign}{proposal.number}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from reconciler.ci.platform import Proposal
 from reconciler.ci.reviewed import short
 from reconciler.cli.apply import Oversight, carry_out
-from reconciler.cli.ci.agreement import agreement, is_old, merged_since
+from reconciler.cli.ci.agreement import agreement, is_old, merged_last, merged_since
 from reconciler.cli.ci.pipeline import UNATTENDED, Pipeline, open_pipeline
 from reconciler.cli.ci.told import tell_applied, tell_void
 from reconciler.cli.console import Console
@@ -35,36 +35,58 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 def apply_head(pipeline: Pipeline, state: State, approved: str) -> ExitCode:
     """Apply what is checked out, and tell the proposals."""
-    overseer, commit = _Overseer(pipeline, approved), pipeline.repository.head
-    merged = merged_since(pipeline, state)
+    commit = pipeline.repository.head
+    since = [proposal for proposal, _ in merged_since(pipeline, state).values()]
+    about, overseer = since or merged_last(pipeline, commit), _Overseer(pipeline, approved)
     code = carry_out(pipeline.workspace, pipeline.options, pipeline.console, overseer)
-    if report := overseer.report:
-        with pipeline.tells("what was applied is said here only"):
-            for proposal, _ in merged.values():
-                tell_applied(pipeline, proposal, commit, report)
-            _tell_open(pipeline, report.state)
+    _tell(pipeline, about, commit, overseer.report)
     return code
 
 
-@dataclass
-class _Overseer(Oversight):
-    pipeline: Pipeline
-    approved: str
-    report: Report | None = field(default=None, init=False)
+def retry_last(pipeline: Pipeline, last: str) -> ExitCode:
+    """Retry what failed and settle what is unknown, of the commit that was applied last."""
+    about, reported = merged_last(pipeline, last), _Reported()
+    with pipeline.back_at(last) as before:
+        code = carry_out(before.workspace, before.options, before.console, reported)
+    _tell(pipeline, about, last, reported.report)
+    return code
+
+
+class _Reported(Oversight):
+    """Keeps what became of it."""
+
+    report: Report | None = None
+
+    def told(self, report: Report) -> None:
+        """See Oversight."""
+        self.report = report
+
+
+class _Overseer(_Reported):
+    """Lets through only what somebody has agreed to."""
+
+    def __init__(self, pipeline: Pipeline, approved: str) -> None:
+        self._pipeline, self._approved = pipeline, approved
 
     def permit(self, plan: Plan, state: State) -> None:
         """Raise StalePlan for a change that nobody has agreed to: it came up since the job that planned."""
-        uncovered = agreement(self.pipeline, state, self.approved).uncovered(plan)
-        if uncovered and short(uncovered) != self.approved:
+        uncovered = agreement(self._pipeline, state, self._approved).uncovered(plan)
+        if uncovered and short(uncovered) != self._approved:
             named = ", ".join(change.address for change in uncovered[:5])
             raise StalePlan(
                 f"{count(len(uncovered), 'change')} came up that nobody has agreed to ({named}); nothing was sent.",
                 hint="Run all jobs of this run again: it is planned anew, and a person is asked.",
             )
 
-    def told(self, report: Report) -> None:
-        """Keep what became of it."""
-        self.report = report
+
+def _tell(pipeline: Pipeline, about: Iterable[Proposal], commit: str, report: Report | None) -> None:
+    """Say what became of an apply, and which open proposals would have other plans now."""
+    if report is None:
+        return
+    with pipeline.tells("what was applied is said here only"):
+        for proposal in about:
+            tell_applied(pipeline, proposal, commit, report)
+        _tell_open(pipeline, report.state)
 
 
 def _tell_open(pipeline: Pipeline, state: State) -> None:
@@ -86,9 +108,3 @@ def _planned_anew(pipeline: Pipeline, proposal: Proposal, state: State) -> Saved
             return pipeline.review(workspace, state).shown
     except DeclarationError:
         return None
-
-
-def retry_last(pipeline: Pipeline, last: str) -> ExitCode:
-    """Retry what failed and settle what is unknown, of the commit that was applied last."""
-    with pipeline.back_at(last) as before:
-        return carry_out(before.workspace, before.options, before.console, Oversight())
