@@ -224,6 +224,8 @@ def test_what_is_missing_is_named(place: Workplace, tmp_path: Path) -> None:
     git(place.folder, "remote", "add", "up", "file:///nowhere")
     failed(place, "git:state: the branch can't be read: .*nowhere")
     failed(place, "no branch can have this name", state="git:up/..")
+    git(place.folder, "symbolic-ref", "HEAD", "refs/heads/work")
+    failed(place, "git:work: this branch is checked out", state="git:work")
     git(place.folder, "remote", "add", "down", "file:///nowhere")
     failed(place, "no remote that this could mean", "It has: down, up; say git:REMOTE/BRANCH")
     place.env["PATH"] = str(tmp_path)

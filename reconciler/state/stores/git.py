@@ -22,7 +22,7 @@ from reconciler.state.stores.interface import Found, Put, Refused, Unclear
 from reconciler.state.stores.timing import Timing
 
 SCHEME: Final = "git:"
-TIMING: Final = Timing(lease=90.0, renew=25.0, group=10.0, poll=5.0, patience=60.0)
+TIMING: Final = Timing(lease=90.0, renew=25.0, group=10.0, poll=5.0)
 """A push takes seconds, and stays in the branch's history."""
 _TIP: Final = "refs/reconciler/tip"
 _NEXT: Final = "refs/reconciler/next"
@@ -223,7 +223,18 @@ def _remote_and_branch(place: str, folder: Path) -> tuple[str, str]:
         raise StateError(f"{place}: the repository has no remote that this could mean", hint=known)
     if not branch or not _is_branch(branch):
         raise StateError(f"{place}: no branch can have this name", hint="Write git:BRANCH or git:REMOTE/BRANCH.")
+    if branch == _checked_out(folder):
+        hint = "Each write is a commit on it: keep the state on a branch of its own, which nobody works on."
+        raise StateError(f"{place}: this branch is checked out", hint=hint)
     return remote, branch
+
+
+def _checked_out(folder: Path) -> str | None:
+    """Return the branch that is worked on."""
+    try:
+        return ask(folder, "symbolic-ref", "--quiet", "--short", "HEAD").strip("\n")
+    except StateError:  # none is
+        return None
 
 
 def _is_branch(name: str) -> bool:

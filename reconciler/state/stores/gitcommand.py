@@ -40,7 +40,8 @@ _OF_REMOTE: Final = ("proxy", "proxyauthmethod", "uploadpack", "receivepack")
 _KEPT: Final = ("GIT_SSH", "GIT_SSL", "GIT_HTTP", "GIT_PROXY", "GIT_ASKPASS", "GIT_ALLOW_PROTOCOL", "GIT_EXEC_PATH")
 _HELPER: Final = f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "${USER}" "${TOKEN}"; }}; f'
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s@]+@")
-_SECONDS: Final = 120
+LONGEST: Final = 120.0
+"""Seconds that one question to a remote may take."""
 _REFUSED: Final = re.compile(
     r"Authentication failed|could not read (Username|Password)|terminal prompts disabled|Permission .*denied|"
     r"returned error: 40[134]|Access denied|not authorized|[Rr]epository .*not found|not appear to be a git repository|"
@@ -136,9 +137,9 @@ def _run(command: Sequence[str], folder: Path, environment: Mapping[str, str], d
         raise StateError(f"git can't be started: {error.strerror}") from error
     with process:
         try:
-            out, said = process.communicate(data, timeout=_SECONDS)
+            out, said = process.communicate(data, timeout=LONGEST)
         except subprocess.TimeoutExpired:
-            raise Unclear(f"git took longer than {_SECONDS} s") from None
+            raise Unclear(f"git took longer than {LONGEST:g} s") from None
         finally:
             if process.poll() is None:
                 _kill(process)

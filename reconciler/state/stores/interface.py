@@ -78,7 +78,7 @@ class Objects(Protocol):
 
 @runtime_checkable
 class Together(Objects, Protocol):
-    """Objects that can be written together, by one call: all of them, or none."""
+    """Objects that can be written together, by one call: all of them, or none. What is removed may go with it."""
 
     def put_all(self, puts: Sequence[Put]) -> list[object]:
         """Write each as `put` does, and return the new versions."""

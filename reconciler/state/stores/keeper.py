@@ -171,6 +171,8 @@ class Keeper:
         puts = [self._lease.next()] if job.renew else []
         if job.lines:
             puts.append(Put(self._name(), job.lines, None))
+        if not puts:
+            return
         try:
             versions = self._objects.write(*puts)
         except Overtaken as overtaken:

@@ -268,7 +268,9 @@ class RemoteWriter:
         self._remove(garbage)
 
     def _remove(self, names: Sequence[str]) -> None:
-        if names:
+        if self._objects.together:  # with the next write
+            self._objects.remove(names)
+        elif names:
             self._keeper.do(lambda: self._objects.remove(names))
 
     def _next_group(self) -> str:

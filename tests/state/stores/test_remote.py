@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain, repeat
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,6 +17,7 @@ import pytest
 from reconciler.errors import ExitCode, StateError, StateLocked
 from reconciler.state import codec
 from reconciler.state.journal import Record
+from reconciler.state.stores.git import GitObjects
 from reconciler.state.stores.interface import Found, Objects, Put, StoredState, Unclear
 from reconciler.state.stores.remote import RemoteStore, RemoteWriter
 from reconciler.state.stores.timing import Timing
@@ -36,6 +38,7 @@ from tests.state.stores.memory import (
     unconditional,
 )
 from tests.state.stores.places import QUICK
+from tests.state.stores.repositories import bare, clone, git
 from tests.state.stores.test_stores import DONE, ONE
 
 FOLDED = fold(ONE, [(outcome, AT) for outcome in DONE])
@@ -504,3 +507,17 @@ def test_a_state_that_was_put_back_is_refused_with_its_journal(memory: Memory) -
     assert aside
     assert aside.removeprefix("memory:test") in memory.objects
     assert store(memory).read() == StoredState(state(serial=30), left_over=False)
+
+
+def test_on_a_branch_a_run_is_as_few_pushes_as_can_be(tmp_path: Path) -> None:
+    """Lock, intent, outcomes with the lock at each barrier, the end, and the lock given back with what is folded."""
+    remote = bare(tmp_path / "remote.git")
+    store = RemoteStore(GitObjects("git:state", clone(tmp_path / "clone", remote.as_uri()), "s.json"), STILL)
+    with store.hold("init") as writer:
+        writer.create(ONE)
+    before = git(remote, "rev-parse", "state")
+    run(store)
+    told = git(remote, "log", "--reverse", "--format=%s", f"{before}..state").splitlines()
+    kinds = ["lock", "backup, state", "lock, outcomes", "lock, outcomes", "state", "lock"]
+    assert told == [f"s.json: {kind} [skip ci]" for kind in kinds]
+    assert git(remote, "ls-tree", "-r", "--name-only", "state").split() == ["s.json", "s.json.backup", "s.json.lock"]
