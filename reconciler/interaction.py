@@ -81,6 +81,11 @@ def packed(fields: Mapping[str, Json]) -> bytes:
     return memoryview(canonical(fields)).tobytes()
 
 
+def skill_names(fields: Mapping[str, Json]) -> list[str]:
+    """Return the names of the skills that a request asks for."""
+    return [skill["name"] for skill in (fields.get("routingdata") or {}).get("skills") or ()]
+
+
 def without_sensitive(fields: bytes, sensitive: frozenset[str]) -> bytes:
     """Return stored fields without the values that were not sensitive when they were stored, and are now."""
     return packed(public_fields(orjson.loads(fields), sensitive))

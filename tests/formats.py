@@ -241,7 +241,10 @@ def saved_plan_schema() -> Node:
     node = schema_of(SavedPlan, closed=True)
     change = node["properties"]["plan"]["properties"]["changes"]["items"]["properties"]
     for side in ("before", "after"):
-        change[side]["properties"]["fields"] = {"type": "string", "description": "The route, as JSON."}
+        change[side]["properties"]["fields"] = {
+            "type": "string",
+            "description": "The route and the names of skills, as JSON.",
+        }
     sums = {name: {"type": "string", "pattern": f"^{_SHA_256}"} for name in ("fingerprint", "checksum")}
     parts = {"reconciler_plan": {"const": PLAN_VERSION}, **sums, **node["properties"]}
     return document("Saved plan of reconciler", {**node, "properties": parts, "required": list(parts)})

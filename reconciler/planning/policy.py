@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from reconciler.errors import Problem
 from reconciler.escape import brief
-from reconciler.interaction import Interaction, Json, Place
+from reconciler.interaction import Interaction, Json, Place, skill_names
 from reconciler.planning.selection import Facts, Selection, select
 from reconciler.state.model import Open
 
@@ -195,7 +195,7 @@ def _scope(rule: PolicyRule, interactions: Iterable[Interaction], sealed: Mappin
 def _flaws(rule: PolicyRule, each: Interaction, request: Mapping[str, Json]) -> Iterator[str]:
     """Yield what an interaction lacks, or has and must not have."""
     routing = request.get("routingdata") or {}
-    skills = [skill["name"] for skill in routing.get("skills") or ()]
+    skills = skill_names(request)
     named = [
         ("name", each.address, rule.identities),
         ("provider", each.provider or "", rule.providers),

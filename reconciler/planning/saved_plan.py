@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from reconciler.errors import PlanFileError, Problem
-from reconciler.interaction import canonical
+from reconciler.interaction import canonical, skill_names
 from reconciler.planning.guards import Approvals, Refusal
 from reconciler.planning.plan import Action, Change, Plan, Side
 from reconciler.planning.policy import Excepted
@@ -92,9 +92,12 @@ def _plain(plan: Plan) -> dict[str, Any]:
 
 
 def _plain_side(side: Side) -> dict[str, Any]:
-    """Return it with no field but its route: the differences tell a reviewer all that changes."""
-    route = {name: value for name, value in orjson.loads(side.fields).items() if name == "route"}
-    return {**side._asdict(), "fields": canonical(route).decode()}
+    """Return it with no fields but its route and skills: the differences tell a reviewer all that changes."""
+    fields = orjson.loads(side.fields)
+    kept = {name: fields[name] for name in ("route",) if name in fields}
+    if names := skill_names(fields):
+        kept["routingdata"] = {"skills": [{"name": name} for name in names]}
+    return {**side._asdict(), "fields": canonical(kept).decode()}
 
 
 def decode(data: bytes, name: str) -> SavedPlan:

@@ -90,6 +90,10 @@ class SideJson(TypedDict):
     """An interaction as it is or shall be."""
 
     provider: str | None
+    route: str | None
+    """null where it isn't known, as of a dispatch that failed."""
+    skills: list[str] | None
+    """Their names; null where they aren't known."""
     file: str
     line: int | None
     """null where it isn't declared now."""

@@ -9,7 +9,10 @@ import json
 from collections.abc import Iterator, Sequence
 from textwrap import indent
 
+import orjson
+
 from reconciler.errors import Problem
+from reconciler.interaction import skill_names
 from reconciler.planning.diff import FieldChange, Secrecy
 from reconciler.planning.guards import Refusal
 from reconciler.planning.plan import Action, Change, Side, Step
@@ -155,8 +158,11 @@ def change_head(change: Change) -> ChangeHeadJson:
 def _side(side: Side | None) -> SideJson | None:
     if side is None:
         return None
+    known = orjson.loads(side.fields)
     return {
         "provider": side.provider,
+        "route": known.get("route"),
+        "skills": skill_names(known) if known else None,
         "file": side.source,
         "line": side.line or None,
         "prevent_release": side.prevent_release,
