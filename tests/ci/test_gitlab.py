@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.api import SandboxServer
-from tests.ci.github import NOBODY, READ_ONLY, Job, Json, git, served
+from tests.ci.github import NOBODY, READ_ONLY, TOKEN, Job, Json, git, served
 from tests.ci.gitlab import GitLab
 from tests.command import Workplace, clean_environment
 from tests.conftest import ROOT, connection
@@ -109,6 +110,36 @@ def test_the_schedule_retries(story: Story) -> None:
     assert story.plan(source="schedule").outputs["next"] == "apply"
     assert story.apply("retry").code == 0
     assert story.opened == {"case-1"}
+
+
+SETTINGS: dict[str, Any] = {
+    "/protected_branches/main": {"push_access_levels": [{"access_level": 0}]},
+    "/variables/RECONCILER_CLIENT_ID": {"protected": True},
+    "/variables/RECONCILER_CLIENT_SECRET": {"protected": True},
+    "/variables/GITLAB_TOKEN": {"masked": True},
+    "/pipeline_schedules": [{"active": True}],
+    "/resource_groups/reconciler-state": {"process_mode": "oldest_first"},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        (None, None),
+        ("/protected_branches/main", {"push_access_levels": [{"access_level": 40}]}),
+        ("/variables/RECONCILER_CLIENT_SECRET", {"protected": False}),
+        ("/variables/GITLAB_TOKEN", {"masked": False}),
+        ("/pipeline_schedules", []),
+        ("/resource_groups/reconciler-state", {"process_mode": "unordered"}),
+    ],
+)
+def test_check(story: Story, path: str | None, instead: Any) -> None:
+    """Each setting that is not in force is found, and by itself makes the check fail."""
+    story.host.answers |= {**SETTINGS, **({path: instead} if path else {})}
+    (story.host.dev / ".gitlab-ci.yml").write_text("include: []\n", encoding="utf-8")
+    env = {"CI_API_V4_URL": f"{story.host.url}/api/v4", "CI_PROJECT_ID": "7", "GITLAB_TOKEN": TOKEN, **NOBODY}
+    ran = Workplace(story.host.dev, env).run("ci", "check", "--platform", "gitlab", "--uses", "acme/reconciler@a")
+    assert (ran.code, ran.out.count("missing  ")) == ((1, 1) if path else (0, 0)), ran.out
 
 
 class Pipelines:
