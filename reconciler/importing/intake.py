@@ -88,8 +88,13 @@ class Intake:
 def same(known: Interaction, imported: Imported) -> bool:
     """Whether what is declared is what is imported; its lifecycle counts only if that is imported too."""
     new = imported.interaction
-    lives = (known.prevent_release, known.on_change) == (new.prevent_release, new.on_change)
+    lives = lifecycle(known) == lifecycle(new)
     return same_content(known.digest, new) and (lives or "lifecycle" not in imported.item)
+
+
+def lifecycle(interaction: Interaction) -> tuple[object, ...]:
+    """Return what is declared of an interaction and not sent."""
+    return interaction.prevent_release, interaction.on_change, interaction.exceptions
 
 
 def whole(imported: Imported) -> Item:

@@ -30,7 +30,10 @@ ColumnValue = TypedDict(
     {
         "column": Annotated[_Text, Field(description="The column whose cell is the value.", examples=["Phone"])],
         "as": NotRequired[
-            Annotated[Literal["integer", "boolean"], Field(description="What the text is to be read as.")]
+            Annotated[
+                Literal["integer", "boolean", "text"],
+                Field(description="What the text is read as; of JSON, a number as the text that it is written as."),
+            ]
         ],
     },
 )
@@ -158,12 +161,12 @@ class RowMapping:
     def file_of(self, row: Row, name: str) -> str | Problem:
         """Return the file that the row belongs to, empty if the mapping doesn't say; `name` is that of the table."""
         for part in self.file.parts[1::2]:
-            value = row.values[int(part)]
+            value = _text(row, int(part))
             if not isinstance(value, str) or not _NAME(value):
                 message = f"{brief(self.columns[int(part)])} can't be part of a file's name"
                 hint = "letters, digits, spaces and . @ + - _ can be, and it starts with a letter or digit"
                 return Problem(name, row.number, row.columns[int(part)] + 1, "file-name", message, hint)
-        return "".join(part if isinstance(part, str) else row.values[part] for part in self.file.parts)
+        return "".join(part if isinstance(part, str) else _text(row, part) for part in self.file.parts)
 
     def _compiled(self, value: Any, name: str | int) -> Any:
         if isinstance(value, dict):
@@ -175,7 +178,8 @@ class RowMapping:
         return [self._compiled(part, name) for part in value] if isinstance(value, list) else value
 
     def _pattern(self, text: str) -> _Cells:
-        return _Cells(tuple(self._number(part) if at % 2 else part for at, part in enumerate(_columns_in(text))))
+        parts = (self._number(part) if at % 2 else part for at, part in enumerate(_columns_in(text)))
+        return _Cells(tuple(parts), "text")
 
     def _number(self, column: str) -> int:
         if column not in self.columns:
@@ -214,16 +218,20 @@ def _cell(shape: _Cells, row: Row, document: Document) -> tuple[Any, Mark]:
     if not numbers:
         return shape.parts[0], document.start
     mark = RowMark(row.number - 1, row.columns[numbers[0]])
-    values = [row.values[number] for number in numbers]
-    if "" in values:
+    values = {number: _text(row, number) if shape.kind == "text" else row.values[number] for number in numbers}
+    if "" in values.values():
         return _ABSENT, mark
-    odd = next((number for number in numbers if not isinstance(row.values[number], str)), None)
-    if odd is not None:  # of JSON, and not what `as` made it: told of as in a file
+    odd = next((number for number, value in values.items() if not isinstance(value, str)), None)
+    if odd is not None:  # of JSON: told of as in a file, unless it is meant so
         if (text := row.texts[odd]) is not None:
             document.texts[id(mark)] = text
-        return row.values[odd], mark
-    value: Any = "".join(part if isinstance(part, str) else row.values[part] for part in shape.parts)
-    return _read(value, shape.kind), mark
+        return values[odd], mark
+    return _read("".join(part if isinstance(part, str) else values[part] for part in shape.parts), shape.kind), mark
+
+
+def _text(row: Row, number: int) -> Any:
+    """Return a cell as text, as it is written; what is no scalar, as it is."""
+    return row.values[number] if row.texts[number] is None else row.texts[number]
 
 
 def _read(text: str, kind: str) -> Any:

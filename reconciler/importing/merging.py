@@ -16,7 +16,7 @@ from reconciler.declarations.rules import DeclarationRules
 from reconciler.declarations.schema import SENT
 from reconciler.declarations.validation import merge, validate
 from reconciler.errors import Problem
-from reconciler.importing.intake import Imported, Item, whole
+from reconciler.importing.intake import Imported, Item, lifecycle, whole
 from reconciler.interaction import Interaction, Place
 from reconciler.yamlfile.document import Document, Path
 from reconciler.yamlfile.formatting import formatted
@@ -69,7 +69,7 @@ def merged(
 ) -> bytes | list[Problem]:
     """Return a file after its edits, or why that can't be; `declared` is what it declares by now."""
     found = _Found(data.decode(), parse(data, name).documents, edits.changes, edits.added)
-    wanted = {each.address: (each.digest, *_lifecycle(each)) for each in declared} | dict(_wanted(edits))
+    wanted = {each.address: (each.digest, *lifecycle(each)) for each in declared} | dict(_wanted(edits))
     for way in (_by_lines, _by_document):
         try:
             text = way(found)
@@ -138,7 +138,7 @@ def _contents(text: str, name: str, rules: DeclarationRules) -> dict[str, tuple[
     if parsed.problems or any(not problem.warning for each in found for problem in each.problems):
         return {}
     interactions = [one for each in found for one in each.interactions]
-    contents = {one.address: (one.digest, *_lifecycle(one)) for one in interactions}
+    contents = {one.address: (one.digest, *lifecycle(one)) for one in interactions}
     return contents if len(contents) == len(interactions) else {}
 
 
@@ -146,11 +146,7 @@ def _wanted(edits: Edits) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """Yield what is to become of each: its digest and, unless that may come from defaults, its lifecycle."""
     for known, imported in (*edits.changes, *((None, each) for each in edits.added)):
         lives = imported.interaction if "lifecycle" in imported.item else known
-        yield imported.interaction.address, (imported.interaction.digest, *(_lifecycle(lives) if lives else ()))
-
-
-def _lifecycle(interaction: Interaction) -> tuple[Any, ...]:
-    return interaction.prevent_release, interaction.on_change
+        yield imported.interaction.address, (imported.interaction.digest, *(lifecycle(lives) if lives else ()))
 
 
 def _inherited(document: Document) -> tuple[Item, str | None]:
@@ -171,12 +167,13 @@ class _Span(NamedTuple):
 
 
 def _by_lines(found: _Found) -> str:
-    lines = found.text.splitlines(keepends=True)
+    newline = "\r\n" if "\r\n" in found.text else "\n"
+    lines = [line if line.endswith(("\n", "\r")) else line + newline for line in found.text.splitlines(keepends=True)]
     edits = [_edit(lines, document, index, change) for document, index, change in found.items()]
     if found.added:
         edits.append(_addition(lines, found))
     for first, end, text in sorted(edits, key=itemgetter(0), reverse=True):
-        lines[first:end] = [text.replace("\n", "\r\n") if "\r\n" in found.text else text]
+        lines[first:end] = [text.replace("\n", newline)]
     return "".join(lines)
 
 
@@ -204,12 +201,10 @@ def _addition(lines: list[str], found: _Found) -> tuple[int, int, str]:
     if document is not None and document.value and document.value["interactions"]:
         span = _span(lines, document, len(document.value["interactions"]) - 1)
         base, provider = _inherited(document)
-        end = "" if lines[span.end - 1].endswith(("\n", "\r")) else "\n"
-        new = items_text((own_item({}, item, base, provider) for item in items), span.column)
-        return span.end, span.end, end + new
-    end = "" if not lines or lines[-1].endswith(("\n", "\r")) else "\n"
+        end = _end_of_list(lines, span)
+        return end, end, items_text((own_item({}, item, base, provider) for item in items), span.column)
     head = "---\n" if any(document.value is not None for document in found.documents) else ""
-    return len(lines), len(lines), end + head + document_text(items[0].get("provider"), items)
+    return len(lines), len(lines), head + document_text(items[0].get("provider"), items)
 
 
 def _span(lines: list[str], document: Document, index: int) -> _Span:
@@ -225,6 +220,17 @@ def _span(lines: list[str], document: Document, index: int) -> _Span:
                 break
             end = number + 1
     return _Span(mark.line, end, column)
+
+
+def _end_of_list(lines: list[str], last: _Span) -> int:
+    """Return the line below an interaction and the comments that are in its list."""
+    end = last.end
+    for number, line in enumerate(lines[end:], end):
+        comment = line.strip()
+        if comment and not (comment.startswith("#") and line.index("#") >= last.column):
+            break
+        end = number + 1 if comment else end
+    return end
 
 
 def _changed(text: str, change: Callable[[Any], None]) -> str:

@@ -249,6 +249,12 @@ def test_json_lines_are_rows(here: Workplace) -> None:
     (here.folder / "crm.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     assert here.run("import", "--mapping", "map.yaml", "crm.jsonl").code == 0
     assert declared(here)["C-1"]["routingdata"]["personalqueue"] == {"agent": "ada", "loggedintimeout": 5}
+    (here.folder / "map.yaml").write_text(
+        MAPPING.replace("{column: Case}", "{column: Case, as: text}"), encoding="utf-8"
+    )
+    (here.folder / "ids.jsonl").write_text(json.dumps(rows[0] | {"Case": 5001, "Page": 2}), encoding="utf-8")
+    assert here.run("import", "--mapping", "map.yaml", "ids.jsonl", "--merge").code == 0
+    assert declared(here)["5001"]["linkeddata"][1]["value"] == "https://crm.test/5001?p=2"
     wrong = '{"Case": "C-2", "Team": "t", "Route": "R", "Phone": 447700900123}\n\n{"Case": "C-3",}\n[]\n'
     (here.folder / "crm.jsonl").write_text(wrong, encoding="utf-8")
     ran = here.run("import", "--mapping", "map.yaml", "crm.jsonl", "--merge")
@@ -378,6 +384,7 @@ interactions:
         value: https://crm.test/C-1?p=1
     lifecycle: {prevent_release: true}
   - {externalid: C-2, route: Late}   # short
+    # of the second
 
 # the end
 """
@@ -421,10 +428,11 @@ def test_a_merge_updates_in_place_and_keeps_all_else(here: Workplace) -> None:
         .replace("route:   ", "route: ")
         .replace("}   # mobile", "}  # mobile")
         .replace("    lifecycle", "    routingdata:\n      skills:\n        - name: billing\n    lifecycle")
-        .replace("   # short\n", "   # short\n  - externalid: C-3\n    route: Late\n")
+        .replace("of the second\n", "of the second\n  - externalid: C-3\n    route: Late\n")
     )
     found = path.read_text(encoding="utf-8")
     assert sorted(found.splitlines()) == sorted(expected.splitlines())
+    assert found.splitlines()[-5:] == expected.splitlines()[-5:]
     assert declared(here)["C-1"]["linkeddata"][0]["value"] == "+441"
     before = files(here)
     again = imported(here, *rows, options=["--merge"])
@@ -465,6 +473,7 @@ interactions:
 """,
     "crlf": "interactions:\r\n  - externalid: C-1\r\n    route: Old\r\n  - externalid: X # end\r\n    route: Old",
     "nothing": "# nothing yet\n---\ninteractions: []",
+    "no last line break": "interactions:\n  - externalid: C-1\n    route: Old",
     "json": '{"interactions": [{"externalid": "C-1", "route": "Old"}]}\n',
 }
 """How a file may be written."""
