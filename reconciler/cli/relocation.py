@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from reconciler.cli.console import Console
 from reconciler.cli.workspace import Workspace
@@ -11,6 +12,7 @@ from reconciler.state import codec
 from reconciler.state.model import State
 from reconciler.state.stores.interface import Store, Writer
 from reconciler.state.stores.moved import StateMoved
+from reconciler.state.stores.places import is_shared
 
 
 def pull(state: State, console: Console) -> None:
@@ -29,6 +31,8 @@ def migrate(workspace: Workspace, options: argparse.Namespace, console: Console)
     source, target = (workspace.store_at(place) for place in (options.source, options.destination))
     if source.place == target.place:
         raise StateError(f"{source.place}: the state is there already")
+    if not is_shared(options.destination):
+        Path(target.place).parent.mkdir(parents=True, exist_ok=True)
     target.try_out()
     with (
         source.hold("state migrate", timeout=options.lock_timeout, say=console.note) as old,

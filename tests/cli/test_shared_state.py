@@ -104,7 +104,7 @@ def test_a_state_is_made_once(one: Workplace, two: Workplace) -> None:
     assert two.run("init").code == 0
     assert "2 open" in two.run("state", "list").out
     missing = one.run("--state", "git:other", *APPLY)
-    assert (missing.code, "git:other: there is no state" in missing.err) == (5, True)
+    assert (missing.code, "git:origin/other: there is no state" in missing.err) == (5, True)
     assert one.run("--state", "git:other", "--interactions", "none", *APPLY, "--new-state").code == 5
     assert one.run("--state", "git:other", "state", "list").out.startswith("State serial 0 of ")
 
@@ -202,6 +202,8 @@ def test_no_state_is_overwritten_by_another(one: Workplace) -> None:
     assert "No changes" in one.run("--state", "same.json", "plan").out
     same = one.run("state", "migrate", "same.json", "./same.json")
     assert (same.code, "the state is there already" in same.err) == (1, True)
+    same = one.run("state", "migrate", "git:other", "git:origin/other")
+    assert (same.code, "the state is there already" in same.err) == (1, True)
 
 
 # -- what goes wrong with git --------------------------------------------------------------------------------------
@@ -222,7 +224,7 @@ def test_what_is_missing_is_named(place: Workplace, tmp_path: Path) -> None:
     git(place.folder, "init", "--quiet")
     failed(place, "no remote that this could mean", "git remote add origin")
     git(place.folder, "remote", "add", "up", "file:///nowhere")
-    failed(place, "git:state: the branch can't be read: .*nowhere")
+    failed(place, "git:up/state: the branch can't be read: .*nowhere")
     failed(place, "no branch can have this name", state="git:up/..")
     git(place.folder, "symbolic-ref", "HEAD", "refs/heads/work")
     failed(place, "git:work: this branch is checked out", state="git:work")

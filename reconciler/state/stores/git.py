@@ -42,7 +42,7 @@ class GitObjects:
     def __init__(self, place: str, folder: Path, file: str) -> None:
         """Find the remote and the branch in the repository that the folder is in. Raises StateError."""
         remote, self._branch = _remote_and_branch(place, folder)
-        self.place = place
+        self.place = f"{SCHEME}{remote}/{self._branch}"  # one spelling: a state is not brought to where it is
         self._ref = f"refs/heads/{self._branch}"
         self._file = file
         self._git = Git(folder, remote)

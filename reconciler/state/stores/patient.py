@@ -17,9 +17,9 @@ from reconciler.state.stores.timing import Timing
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
+REACH: Final = "See that the place can be reached, then run this again."
 AGAIN: Final = (
-    "Nothing more was sent. See that the place can be reached, then run this again: what was sent is known from what "
-    "is saved, and is settled under the same requestids."
+    f"Nothing more was sent. {REACH} What was sent is known from what is saved, and settled under its requestids."
 )
 T = TypeVar("T")
 
@@ -44,11 +44,11 @@ class PatientObjects:
 
     def get(self, name: str) -> Found | None:
         """Return the object as it is now; None if there is none."""
-        return self._tried(lambda: self._objects.get(name), "it can't be read")
+        return self._tried(lambda: self._objects.get(name), "it can't be read", REACH)
 
     def names(self, start: str) -> list[str]:
         """Return the names of all objects that start so, sorted."""
-        return sorted(self._tried(lambda: self._objects.names(start), "it can't be read"))
+        return sorted(self._tried(lambda: self._objects.names(start), "it can't be read", REACH))
 
     def remove(self, names: Sequence[str]) -> None:
         """Remove what is of no use; where that can't be done now, a later run will."""
@@ -69,7 +69,7 @@ class PatientObjects:
                 if len(done) < len(puts):
                     raise Unclear(str(said) or "it refuses, though nothing was changed") from said
 
-        self._tried(write, "it can't be written")
+        self._tried(write, "it can't be written", AGAIN)
         return [done[put.name] for put in puts]
 
     def _put(self, puts: Sequence[Put], done: dict[str, object]) -> None:
@@ -91,7 +91,7 @@ class PatientObjects:
             elif (found.version if found else None) != put.expected:
                 raise Overtaken(put.name, found)
 
-    def _tried(self, act: Callable[[], T], what: str) -> T:
+    def _tried(self, act: Callable[[], T], what: str, hint: str) -> T:
         """Return what it gives, having tried again for a while where that is unclear."""
         until, wait = self._timing.awake() + self._timing.patience, _FIRST_PAUSE
         while True:
@@ -99,6 +99,6 @@ class PatientObjects:
                 return act()
             except Unclear as why:
                 if self._timing.awake() >= until:
-                    raise StateError(f"{self.place}: {what}: {why}", hint=AGAIN) from why
+                    raise StateError(f"{self.place}: {what}: {why}", hint=hint) from why
             self._timing.pause(wait)
             wait = min(2 * wait, _LONGEST_PAUSE)
