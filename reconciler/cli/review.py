@@ -79,8 +79,8 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
         *standing,
         *no_path,
         *older,
-        *denied(declarations.denied),
         *refusals(plan, keys.limits, approved, "." if no_path else _root(workspace)),
+        *denied(declarations.denied),
     )
     place = _named_within(workspace, workspace.state_path) if workspace.state_path else workspace.place
     exceptions = excepted(keys.policy, declarations.interactions, at.date())

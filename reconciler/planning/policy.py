@@ -8,7 +8,7 @@ all that a ceiling asks for.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -105,11 +105,17 @@ class Excepted:
     place: str
 
 
+Request = Mapping[str, Json]
+Check = Callable[[_Patterns, Interaction, Request], Iterator[str]]
+"""Yields what is wrong with an interaction and its request, given what a rule demands of each."""
+
+
 class _Scope(NamedTuple):
-    """A rule, and the addresses that it is about; None is all."""
+    """A rule, the addresses that it is about, all if None, and what it demands of each interaction."""
 
     rule: PolicyRule
     addresses: Collection[str] | None
+    demands: Sequence[tuple[Check, _Patterns]]
 
     def holds(self, address: str) -> bool:
         return self.addresses is None or address in self.addresses
@@ -136,22 +142,27 @@ def judge(
     """
     for each in interactions:
         yield from _idle(each, rules, today)
-    if not rules:
-        return
-    looks = any((rule.about, rule.most, rule.most_per_route) != (None, None, None) for rule in rules)
-    entries = dict(sealed) if looks else {}
-    scopes = [_scope(rule, interactions, entries) for rule in rules]
+    if rules:
+        looks = any((rule.about, rule.most, rule.most_per_route) != (None, None, None) for rule in rules)
+        yield from _broken(rules, interactions, dict(sealed) if looks else {}, str(today))
+
+
+def _broken(
+    rules: Sequence[PolicyRule], interactions: Sequence[Interaction], sealed: Mapping[str, Open], today: str
+) -> Iterator[Problem]:
+    scopes = [_scope(rule, interactions, sealed) for rule in rules]
     counted: _Counted = defaultdict(list)
     for each in interactions:
-        request, free = each.request, {found.rule for found in each.exceptions if found.until >= str(today)}
-        for rule, _ in (scope for scope in scopes if scope.holds(each.address)):
-            if rule.id not in free:
-                _count(counted, rule, _Member(each.place.file, each.address), request)
-                for flaw in _flaws(rule, each, request):
-                    yield _problem(rule, each.place, f"'{brief(each.address)}' {flaw}")
-    for address, entry in entries.items():
-        for rule, _ in (scope for scope in scopes if scope.holds(address)):
-            _count(counted, rule, _Member(entry.source, address), orjson.loads(entry.fields))
+        free = {found.rule for found in each.exceptions if found.until >= today}
+        bound = [scope for scope in scopes if scope.holds(each.address) and scope.rule.id not in free]
+        request = each.request
+        for rule, _, demands in bound:
+            for flaw in (flaw for check, wanted in demands for flaw in check(wanted, each, request)):
+                yield _problem(rule, each.place, f"'{brief(each.address)}' {flaw}")
+        _count(counted, bound, _Member(each.place.file, each.address), request)
+    for address, entry in sealed.items():
+        bound = [scope for scope in scopes if scope.holds(address)]
+        _count(counted, bound, _Member(entry.source, address), orjson.loads(entry.fields))
     yield from _exceeded(rules, counted)
 
 
@@ -182,41 +193,61 @@ def _idle(each: Interaction, rules: Sequence[PolicyRule], today: date) -> Iterat
 
 
 def _scope(rule: PolicyRule, interactions: Iterable[Interaction], sealed: Mapping[str, Open]) -> _Scope:
+    found = ((check, getattr(rule, name)) for name, check in _CHECKS.items())
+    demands = [(check, wanted) for check, wanted in found if wanted is not None]
     if rule.about is None:
-        return _Scope(rule, None)
+        return _Scope(rule, None, demands)
     among = {each.address: [Facts(each.provider, each.place.file, each.body)] for each in interactions}
     among |= {address: [Facts(each.provider, each.source, each.fields)] for address, each in sealed.items()}
-    return _Scope(rule, select(Selection(tuple(rule.about)), among).addresses if rule.about else ())
+    return _Scope(rule, select(Selection(tuple(rule.about)), among).addresses if rule.about else (), demands)
 
 
 # -- requirements ------------------------------------------------------------------------------------------------
 
 
-def _flaws(rule: PolicyRule, each: Interaction, request: Mapping[str, Json]) -> Iterator[str]:
-    """Yield what an interaction lacks, or has and must not have."""
-    routing = request.get("routingdata") or {}
-    skills = skill_names(request)
-    named = [
-        ("name", each.address, rule.identities),
-        ("provider", each.provider or "", rule.providers),
-        ("route", request.get("route", ""), rule.routes),
-        ("interactiontype", routing.get("interactiontype") or "", rule.interaction_types),
-    ]
-    for what, value, allowed in named:
-        if allowed is not None and not _fits(value, allowed):
+def _allowed(what: str, of: Callable[[Interaction, Request], str]) -> Check:
+    """Return the check of one name against those that are allowed."""
+
+    def check(allowed: _Patterns, each: Interaction, request: Request) -> Iterator[str]:
+        value = of(each, request)
+        if not _fits(value, allowed):
             has = f"has the {what} '{brief(value)}'" if value else f"has no {what}"
             yield f"{has} (allowed: {_listed(allowed)})"
-    for wanted in rule.required_skills or ():
-        if not any(_fits(skill, [wanted]) for skill in skills):
-            yield f"lacks the skill '{brief(wanted)}'"
-    yield from (f"has the skill '{brief(skill)}'" for skill in skills if _fits(skill, rule.forbidden_skills or ()))
-    for wanted in rule.required_linkeddata or ():
-        if not any(_fits(name, [wanted]) for item in request.get("linkeddata") or () for name in _names(item)):
-            yield f"lacks the linkeddata '{brief(wanted)}'"
+
+    return check
 
 
-def _fits(name: str, patterns: Iterable[str]) -> bool:
-    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+def _lacks_skills(wanted: _Patterns, _: Interaction, request: Request) -> Iterator[str]:
+    skills = skill_names(request)
+    return (f"lacks the skill '{brief(name)}'" for name in wanted if not any(_fits(skill, [name]) for skill in skills))
+
+
+def _has_skills(forbidden: _Patterns, _: Interaction, request: Request) -> Iterator[str]:
+    return (f"has the skill '{brief(skill)}'" for skill in skill_names(request) if _fits(skill, forbidden))
+
+
+def _lacks_linkeddata(wanted: _Patterns, _: Interaction, request: Request) -> Iterator[str]:
+    found = [name for item in request.get("linkeddata") or () for name in _names(item)]
+    return (
+        f"lacks the linkeddata '{brief(name)}'" for name in wanted if not any(_fits(each, [name]) for each in found)
+    )
+
+
+_CHECKS: Final[Mapping[str, Check]] = {
+    "identities": _allowed("name", lambda each, _: each.address),
+    "providers": _allowed("provider", lambda each, _: each.provider or ""),
+    "routes": _allowed("route", lambda _, request: request.get("route", "")),
+    "interaction_types": _allowed(
+        "interactiontype", lambda _, request: (request.get("routingdata") or {}).get("interactiontype") or ""
+    ),
+    "required_skills": _lacks_skills,
+    "forbidden_skills": _has_skills,
+    "required_linkeddata": _lacks_linkeddata,
+}
+
+
+def _fits(name: str, patterns: _Patterns) -> bool:
+    return name in patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _names(item: Mapping[str, Any]) -> Iterator[str]:
@@ -232,11 +263,13 @@ def _listed(patterns: Iterable[str]) -> str:
 # -- ceilings ----------------------------------------------------------------------------------------------------
 
 
-def _count(counted: _Counted, rule: PolicyRule, member: _Member, request: Mapping[str, Json]) -> None:
-    if rule.most is not None:
-        counted[rule.id, None].append(member)
-    if rule.most_per_route is not None:
-        counted[rule.id, request.get("route", "")].append(member)
+def _count(counted: _Counted, bound: Iterable[_Scope], member: _Member, request: Request) -> None:
+    """Count an interaction for the ceilings of the rules that it is bound by."""
+    for rule, *_ in bound:
+        if rule.most is not None:
+            counted[rule.id, None].append(member)
+        if rule.most_per_route is not None:
+            counted[rule.id, request.get("route", "")].append(member)
 
 
 def _exceeded(rules: Iterable[PolicyRule], counted: _Counted) -> Iterator[Problem]:

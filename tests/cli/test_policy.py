@@ -151,9 +151,9 @@ def test_a_new_rule_reads_what_was_sealed(governed: Workplace) -> None:
     governed.declare("interactions: []\n")
     assert governed.run(*APPLY).code == 0
     assert "2 of 3 files are sealed" in governed.run("plan", "--timings").err
-    ceiling = RULES.replace("most: 2", "most: 1").replace("warn", "deny")
-    (governed.folder / "reconciler.yaml").write_text(f"policy:\n{ceiling}", encoding="utf-8")
-    assert governed.run("plan", "--detailed-exitcode").code == 5
+    for rules in (RULES.replace("most: 2", "most: 1").replace("warn", "deny"), RULES.replace("Day*", "Night")):
+        (governed.folder / "reconciler.yaml").write_text(f"policy:\n{rules}", encoding="utf-8")
+        assert governed.run("plan", "--detailed-exitcode").code == 5
 
 
 def test_an_environment_has_a_policy_of_its_own(governed: Workplace) -> None:

@@ -62,6 +62,16 @@ def test_paths_are_those_of_the_repository(place: Workplace, form: str, variable
         assert ran.out.startswith("::error file=")
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_mistake_in_the_configuration_is_told_as_well(place: Workplace, form: str) -> None:
+    """It has its place in reconciler.yaml, in the tool's format and once as text."""
+    (place.folder / "reconciler.yaml").write_text("region: eu\n", encoding="utf-8")
+    ran = place.run("validate", "--format", form, env={"GITHUB_ACTIONS": "true"})
+    assert (ran.code, codes(form, ran.out)) == (1, ["wrong-value"])
+    assert "reconciler.yaml" in ran.out
+    assert ran.err.count("region must be one of") == (1 if form == "github" else 2)
+
+
 def test_github_is_given_all_of_them(place: Workplace) -> None:
     """A step shows ten; as data there are all, and warnings come once, as data."""
     place.declare("interactions:\n" + "  - {externalid: 7}\n" * 25)

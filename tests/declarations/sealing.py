@@ -162,7 +162,7 @@ class Edited:
             return Seen(error.problems)
         as_sealed = declarations.as_sealed
         made = plan(declarations.interactions, self.state, self.policy, NOW, TARGET, as_sealed=as_sealed)
-        refused = (*denied(declarations.denied), *refusals(made, LIMITS, Approvals(), "."))
+        refused = (*refusals(made, LIMITS, Approvals(), "."), *denied(declarations.denied))
         exceptions = excepted(self.demands, declarations.interactions, NOW.date())
         text = plan_text(SavedPlan(made, Approvals(), refused, declarations.warnings, exceptions=exceptions), FULL)
         desired: dict[str, Interaction] = {each.address: each for each in declarations.interactions}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from reconciler.errors import Problem
 from reconciler.interaction import Interaction, OnChange, Place
-from reconciler.planning.guards import Approvals, GuardLimits, refusals
+from reconciler.planning.guards import Approvals, GuardLimits, denied, refusals
 from reconciler.planning.planner import plan
+from reconciler.planning.policy import Excepted
 from reconciler.planning.saved_plan import SavedPlan
 from reconciler.state.model import ApiAction, Failed, Kind, Pending, State, Target
 from tests import known
@@ -158,7 +160,7 @@ def ten_thousand(*, alike: bool = False) -> SavedPlan:
 
 def hostile(texts: Sequence[str] = HOSTILE) -> SavedPlan:
     """Return a plan of every kind of change, with each text wherever there is room for one."""
-    desired, was, failures, links, warnings = [], [], [], [], []
+    desired, was, failures, links, warnings, free = [], [], [], [], [], []
     for number, text in enumerate(texts):
         items = [
             {"type": "url", "label": text, "value": text},
@@ -178,6 +180,8 @@ def hostile(texts: Sequence[str] = HOSTILE) -> SavedPlan:
         desired.append(interaction(f"once:{text} {number}", text, number + 29, route=text))
         links.append(pending(interaction(desired[-1].address, text)))
         warnings.append(Problem(text, number, 1, "key-with-spaces", f"the key {text} has spaces", warning=True))
+        free.append(Excepted(text, text, text, "2027-01-31", f"{text}:{number}"))
     target = Target(texts[0][:150] if texts else "https://x.test", texts[-1][:150] if texts else None)
     environment = texts[0] if texts else None
-    return saved(desired, was, failures, links, warnings=tuple(warnings), target=target, environment=environment)
+    made = saved(desired, was, failures, links, warnings=tuple(warnings), target=target, environment=environment)
+    return replace(made, refusals=(*made.refusals, *denied(warnings)), exceptions=tuple(free))

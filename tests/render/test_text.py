@@ -214,7 +214,7 @@ def test_nothing_unprintable_comes_out(values: list[str], width: int) -> None:
     """Whatever is declared, the text is printable characters and line breaks, and no line starts as it likes."""
     text = text_of(plans.hostile(values), width)
     assert text.replace("\n", "").isprintable()
-    starts = ("  ", "reconciler · ", "Refused: ", "Warning: ", "By ", "Plan: ")
+    starts = ("  ", "reconciler · ", "Refused: ", "Warning: ", "Exception: ", "By ", "Plan: ")
     assert not [line for line in text.splitlines() if line and not line.startswith(starts)]
 
 
