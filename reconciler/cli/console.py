@@ -10,14 +10,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
 
 from reconciler.cli.arguments import in_force
 from reconciler.cli.observers import Observers
 from reconciler.cli.terminal import has_colour, has_links, is_terminal, links_to, width
 from reconciler.commandline import CommandLine
 from reconciler.delivery.events import Erred
-from reconciler.errors import ConfigError, ExitCode, Problem, ReconcilerError
+from reconciler.errors import ConfigError, ExitCode, Problem, ReconcilerError, UsageError
 from reconciler.escape import readable, visible
 from reconciler.render.style import ALARM, YELLOW, Style
 
@@ -198,6 +198,13 @@ class Console:
         else:
             self.raw_error("\n")
         return answer.strip()
+
+    @property
+    def stdin(self) -> BinaryIO:
+        """What is piped in, as bytes; raises UsageError where there is nothing to read from."""
+        if sys.stdin is None:
+            raise UsageError("stdin is closed")
+        return sys.stdin.buffer
 
     @property
     def can_ask(self) -> bool:

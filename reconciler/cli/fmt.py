@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from pathlib import Path
@@ -50,7 +49,7 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
 
 def _filter(options: argparse.Namespace, console: Console) -> ExitCode:
     """Format stdin onto stdout, as editors ask for it."""
-    (found,) = _formatted_data(Source(_STDIN, "<stdin>"), sys.stdin.buffer.read())
+    (found,) = _formatted_data(Source(_STDIN, "<stdin>"), console.stdin.read())
     if found.problems:
         return _end(0, 1, list(found.problems), options, console)
     if options.check or options.diff:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ class _Import:
     intake: Intake
     drafts: Drafts
     prefix: str
+    console: Console
     new: Counter[str] = field(default_factory=Counter)
     unchanged: int = 0
     edits: defaultdict[str, Edits] = field(default_factory=lambda: defaultdict(Edits))
@@ -79,16 +79,16 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     counts = Counter(known.place.file.removeprefix(prefix) for known in declared.values())
     intake = Intake(workspace.settings.keys.rules, declared, options.merge)
     with Drafts(folder, counts) as drafts:
-        found = _Import(intake, drafts, prefix)
+        found = _Import(intake, drafts, prefix, console)
         _take_in(found, workspace, options)
-        rewritten = _checked(found, workspace, console)
+        rewritten = _checked(found, workspace)
         if options.dry_run:
             console.note("A dry run: nothing is written. Without --dry-run:")
         else:
             drafts.keep()
             for path, before, after in rewritten:
                 rewrite_file(path, before, after)
-    _tell(found, console)
+    _tell(found)
     if options.adopt and not options.dry_run:
         adopt_addresses(intake.addresses, workspace, options, console)
     return ExitCode.DONE
@@ -126,6 +126,8 @@ def _named(path: Path, workspace: Workspace) -> Source:
 
 def _take_bodies(operand: Source, found: _Import, workspace: Workspace) -> None:
     """Take in a request body, or all of a folder, into a file of the operand's name."""
+    if operand.name.lower().endswith((".csv", *_LINES)):
+        raise UsageError(f"{operand.name}: a table needs a mapping", hint="Name one: --mapping FILE (docs/import.md).")
     sources = [operand]
     if Path(operand.path).is_dir():
         walked, problems = walk(Path(operand.path), workspace.settings.folder)
@@ -135,7 +137,7 @@ def _take_bodies(operand: Source, found: _Import, workspace: Workspace) -> None:
             raise UsageError(f"{operand.name}: there is no .json in this folder")
     target = _file_of(operand)
     for source in sources:
-        data = sys.stdin.buffer.read() if source is _STDIN else read(source)
+        data = found.console.stdin.read() if source is _STDIN else read(source)
         if isinstance(data, Problem):
             found.intake.problems.append(data)
             continue
@@ -171,7 +173,7 @@ def _mapping(source: Source, intake: Intake) -> RowMapping | None:
 
 
 def _take_table(operand: Source, mapping: RowMapping, found: _Import) -> None:
-    with _opened(operand) as lines:
+    with _opened(operand, found.console) as lines:
         if _is_json(operand, lines):
             rows = json_rows(lines, operand.name, mapping.columns)
         else:
@@ -190,9 +192,9 @@ def _take_table(operand: Source, mapping: RowMapping, found: _Import) -> None:
 
 
 @contextmanager
-def _opened(operand: Source) -> Iterator[BinaryIO]:
+def _opened(operand: Source, console: Console) -> Iterator[BinaryIO]:
     if operand is _STDIN:
-        yield sys.stdin.buffer
+        yield console.stdin
         return
     try:
         file = Path(operand.path).open("rb")  # noqa: SIM115 - below; what reading it raises is another matter
@@ -219,7 +221,7 @@ def _file_of(operand: Source) -> str:
 # -- writing -------------------------------------------------------------------------------------------------------
 
 
-def _checked(found: _Import, workspace: Workspace, console: Console) -> list[tuple[Path, bytes, bytes]]:
+def _checked(found: _Import, workspace: Workspace) -> list[tuple[Path, bytes, bytes]]:
     """Return the files that change, with what they hold before and after; raises DeclarationError with all problems."""
     problems = found.intake.finished()
     rewritten = list[tuple[Path, bytes, bytes]]()
@@ -237,19 +239,21 @@ def _checked(found: _Import, workspace: Workspace, console: Console) -> list[tup
     if any(not each.warning for each in problems):
         raise DeclarationError(tuple(problems), of=_OF_IMPORT)
     if problems:
-        console.problems(problems)
+        found.console.problems(problems)
     if found.in_the_way:
         files = ", ".join(sorted(found.in_the_way)[:5])
         raise ReconcilerError(f"there is already {files}; nothing was written", hint="Add --merge to add to it.")
     return rewritten
 
 
-def _tell(found: _Import, console: Console) -> None:
+def _tell(found: _Import) -> None:
     changed = {name: len(edits.changes) for name, edits in found.edits.items() if edits.changes}
     for name in sorted({*found.new, *changed}):
         parts = [
             f"{number} {what}" for number, what in ((found.new[name], "new"), (changed.get(name), "changed")) if number
         ]
-        console.out(f"{name}: {', '.join(parts)}\n")
+        found.console.out(f"{name}: {', '.join(parts)}\n")
     new, altered, total = found.new.total(), sum(changed.values()), len(found.intake.addresses)
-    console.note(f"{count(total, 'interaction')} imported: {new} new, {altered} changed, {found.unchanged} unchanged.")
+    found.console.note(
+        f"{count(total, 'interaction')} imported: {new} new, {altered} changed, {found.unchanged} unchanged."
+    )

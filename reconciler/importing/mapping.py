@@ -248,6 +248,8 @@ def _shape_problems(document: Document, name: str) -> list[Problem]:
     if not isinstance(document.value, dict):
         return [problem_at(document, name, (), ("not-a-mapping", "the mapping must be a map", ""))]
     found = [*_errors(ADAPTER, document.value, ())]
+    if not found and document.value["interaction"].keys() & CELLS.keys():
+        found = [("dict_type", ("interaction",), "")]
     if not found:
         found = [
             error
@@ -281,7 +283,7 @@ def _complaint(kind: str, path: Path, expected: str) -> Complaint:
         hint = f"did you mean '{close}'?" if close else f"known fields: {', '.join(known)}"
         return "unknown-field", f"unknown field '{field}' in {around}", hint
     if kind == "dict_type":
-        expected = "a map"
+        expected = "a map of fields"
     return "wrong-value", f"{'.'.join(map(str, path))} must be {expected}", ""
 
 

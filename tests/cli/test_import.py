@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -198,6 +199,7 @@ def test_all_problems_come_at_once_by_row_and_column(here: Workplace) -> None:
     [
         ("interaction: []\n", "map.yaml:1:14", "wrong-value"),
         ("[]\n", "map.yaml:1:1", "not-a-mapping"),
+        ("interaction: {column: Case}\n", "map.yaml:1:14", "wrong-value"),
         ("file: x.yaml\n", "map.yaml:1:1", "missing-field"),
         (MAPPING.replace("file:", "flie:"), "map.yaml:1:1", "unknown-field"),
         (MAPPING.replace("{Team}.yaml", "../{Team}.yaml"), "map.yaml:1:7", "file-name"),
@@ -284,6 +286,14 @@ def test_stdin_is_read(here: Workplace) -> None:
         assert ran.returncode == 0, ran.stderr
     assert set(declared(here)) == {"C-1", "C-2", "C-3"}
     assert "interactions/imported.yaml" in files(here)
+
+
+@pytest.mark.parametrize("arguments", ["import -", "import --mapping map.yaml -", "fmt -"])
+def test_a_closed_stdin_is_no_mistake_of_ours(here: Workplace, arguments: str) -> None:
+    """It is said that there is nothing to read from."""
+    command = f"exec {shlex.join(COMMAND)} {arguments} <&-"
+    ran = subprocess.run(["sh", "-c", command], cwd=here.folder, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (64, "Error: stdin is closed\n")
 
 
 def test_a_file_has_its_limit(here: Workplace) -> None:
@@ -535,6 +545,7 @@ def test_what_is_imported_is_adopted(place: Workplace) -> None:
         (("--mapping", "map.yaml", "missing.csv"), 64, "missing.csv: it can't be read"),
         (("--mapping", "map.yaml", "empty.csv"), 1, "empty.csv: error: there is no header"),
         (("nothing",), 64, "there is no .json in this folder"),
+        (("crm.csv",), 64, "crm.csv: a table needs a mapping"),
         ((), 64, "PATH"),
     ],
 )
