@@ -110,10 +110,28 @@ def _yaml() -> Any:
 
     yaml = YAML(typ="rt", pure=True)
     yaml.Resolver = _verbatim()
+    yaml.Emitter = _emitter()
     yaml.preserve_quotes = True
     yaml.width = _NEVER_FOLDED
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
+
+
+@cache
+def _emitter() -> type[Any]:
+    """Return an emitter that breaks the line between `- {a: b}`, below a comment, and the block that follows it."""
+    from ruamel.yaml.emitter import Emitter  # noqa: PLC0415 - as above
+
+    class Mended(Emitter):
+        def expect_flow_mapping(self, *arguments: Any, **named: Any) -> None:
+            self.no_newline = False
+            super().expect_flow_mapping(*arguments, **named)
+
+        def expect_flow_sequence(self, *arguments: Any, **named: Any) -> None:
+            self.no_newline = False
+            super().expect_flow_sequence(*arguments, **named)
+
+    return Mended
 
 
 @cache

@@ -388,6 +388,7 @@ interactions:
   - externalid: 'C-1'  # of Ada
     route:   Calls # by day
     linkeddata:
+      # where to call
       - {type: clid, value: "+440"}   # mobile
       - type: url
         label: Open  # shown
@@ -414,7 +415,7 @@ def test_nothing_that_is_there_is_touched_unasked(here: Workplace) -> None:
     ran = imported(here, "C-2,other,Late,,,,,,")
     assert ran.code == 1
     assert (
-        "crm.csv:2:1: error: 'C-2' is declared already, at interactions/day.yaml:14:5 [duplicate-identity]" in ran.err
+        "crm.csv:2:1: error: 'C-2' is declared already, at interactions/day.yaml:15:5 [duplicate-identity]" in ran.err
     )
     assert "--merge" in ran.err
     ran = imported(here, "C-3,day,Late,,,,,,")

@@ -36,6 +36,10 @@ CASES = {
         "x: &x {a: 1}\ny: &unused\n    b: 1\nz:\n- <<: *x # both\n  c: 1\n",
         "x: &x {a: 1}\ny: &unused\n  b: 1\nz:\n  - <<: *x  # both\n    c: 1\n",
     ),
+    "blocks below brackets, below a comment": (
+        "a:\n# one\n- {b: 1} # two\n- c: 2\n  d: 3\ne:\n# three\n- [f]\n- g: 4\n  h: 5\n",
+        "a:\n  # one\n  - {b: 1}  # two\n  - c: 2\n    d: 3\ne:\n  # three\n  - [f]\n  - g: 4\n    h: 5\n",
+    ),
     "block scalars": (
         'a: |\n     one\n       two\n\n     three  \nb: >-\n   long\n   text\nc: "one\n   two"\n',
         'a: |\n  one\n    two\n\n  three  \nb: >-\n  long\n  text\nc: "one two"\n',
