@@ -119,7 +119,7 @@ def dispatch_body(externalid: str | None, request: Mapping[str, Json]) -> bytes:
     body = {"action": "dispatch", **request}
     if externalid is not None:
         body["externalid"] = externalid
-    return canonical(body)
+    return packed(body)
 
 
 def release_body(externalid: str) -> bytes:

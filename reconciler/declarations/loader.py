@@ -158,7 +158,8 @@ def _read_file(source: Source, rules: DeclarationRules) -> ValidationResult:
     data = read(source)
     if isinstance(data, Problem):
         return ValidationResult(problems=[data])
-    parsed = parse(data, source.name)
+    parsed, content = parse(data, source.name), Content.of(data)
+    del data  # as large as what is made of it takes a while to check
     found = ValidationResult(problems=parsed.problems)
     spots = {(problem.line, problem.column) for problem in parsed.problems}
     for document in parsed.documents:
@@ -167,5 +168,5 @@ def _read_file(source: Source, rules: DeclarationRules) -> ValidationResult:
             checked.problems = [each for each in checked.problems if (each.line, each.column) not in spots]
         found.add(checked)
     if not found.problems:
-        found.contents.append((source.name, Content.of(data)))
+        found.contents.append((source.name, content))
     return found

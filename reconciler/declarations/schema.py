@@ -216,8 +216,25 @@ SENT: Final = tuple(name for name in InteractionDefaults.__annotations__ if name
 ADAPTER: Final = TypeAdapter(DeclarationDocument)
 
 
-def shape_errors(value: object) -> list[tuple[str, tuple[str | int, ...]]]:
-    """Return pydantic's error types and where they are in the document's value; none if its shape is right."""
+Error = tuple[str, tuple[str | int, ...]]
+"""One of pydantic's error types, and where it is in a document's value."""
+_PART: Final = 1_000
+
+
+def shape_errors(value: object) -> list[Error]:
+    """Return what is wrong with the shape of a document's value; none if it is right."""
+    items = value.get("interactions") if isinstance(value, dict) else None
+    if not (isinstance(value, dict) and isinstance(items, list) and len(items) > _PART):
+        return _errors(value)
+    # In parts: pydantic makes a copy of what it looks at.
+    found = _errors({**value, "interactions": []})
+    for start in range(0, len(items), _PART):
+        for kind, at in _errors({"interactions": items[start : start + _PART]}):
+            found.append((kind, (at[0], int(at[1]) + start, *at[2:])))
+    return found
+
+
+def _errors(value: object) -> list[Error]:
     try:
         ADAPTER.validator.validate_python(value)
     except ValidationError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from sys import intern
 from typing import Any, Final, NamedTuple
 
 from reconciler.errors import Problem, ProblemCode
@@ -123,7 +124,7 @@ class Builder:
         self._marks[id(values)] = marks
         while type(event := get()) is not end:
             mark = event.start_mark
-            key = event.value if type(event) is scalar and _is_text(event) else self._key(event, depth)
+            key = intern(event.value) if type(event) is scalar and _is_text(event) else self._key(event, depth)
             event = get()
             value = event.value if type(event) is scalar and _is_text(event) else self._node(event, depth)
             if key is _MERGE and merge is None:
