@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 
 from reconciler.declarations.messages import problem_at, suggestion
 from reconciler.declarations.rules import DeclarationRules
-from reconciler.declarations.schema import WHOLE, LinkedDataItem, Skill
+from reconciler.declarations.schema import ON_CHANGE, WHOLE, LinkedDataItem, Skill
 from reconciler.declarations.validation import validate
 from reconciler.errors import Complaint, Problem
 from reconciler.escape import brief
@@ -89,6 +89,8 @@ _NEEDED: Final[Mapping[str | int, frozenset[str]]] = {
     **{around[-1]: frozenset({name}) for around, name in WHOLE if around},
 }
 """What a map, by its own name or that of its list, is left out without."""
+_WANTED: Final = frozenset({*ON_CHANGE, *(name for around, name in WHOLE if not around)})
+"""What an interaction can't be without: where such a cell is empty, the interaction stands there."""
 _columns_in: Final = re.compile(r"\{([^{}]+)\}").split
 _NAME: Final = re.compile(r"\w[\w .@+-]*").fullmatch
 _ABSENT: Final = object()
@@ -154,8 +156,10 @@ class RowMapping:
         item = {} if item is _ABSENT else item
         items = [item]
         document.value = {"interactions": items}
-        document.marks |= {id(document.value): [start] * 3, id(items): [start] * 2}
-        document.marks.setdefault(id(item), [start])
+        lacking = (part for name, part in self._shape[0].items() if name in _WANTED and name not in item)
+        spot = next((_cell(part, row, document)[1] for part in lacking if isinstance(part, _Cells)), start)
+        document.marks |= {id(document.value): [start] * 3, id(items): [start, spot]}
+        document.marks.setdefault(id(item), [spot])
         return document
 
     def file_of(self, row: Row, name: str) -> str | Problem:

@@ -180,7 +180,7 @@ def test_all_problems_come_at_once_by_row_and_column(here: Workplace) -> None:
     assert [line.split(" ")[0] + line[line.rindex("[") :] for line in ran.err.splitlines() if "error:" in line] == [
         "crm.csv:2:8:[wrong-type]",
         "crm.csv:3:2:[file-name]",
-        "crm.csv:4:1:[missing-route]",
+        "crm.csv:4:3:[missing-route]",
         "crm.csv:5:1:[missing-identity]",
         "crm.csv:6:6:[csv-syntax]",
         "crm.csv:7:1:[duplicate-identity]",
