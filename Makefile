@@ -11,10 +11,11 @@ SHELLS := .venv/shells
 SERVERS := .venv/servers
 ENGINES := .venv/engines
 RELEASE := .venv/release
+SITE := .venv/site
 PYTEST := $(BIN)/python -m pytest
 SERVE = @$(BIN)/python -m tests.servers $@
 
-.PHONY: help demo test soak bench lint format cassettes golden pictures dist sbom release-check clean seaweedfs moto azurite
+.PHONY: help demo test soak bench lint format cassettes golden pictures docs dist sbom release-check clean seaweedfs moto azurite
 
 help:
 	@echo "make demo       plan, apply, edit, fail and retry, against the sandbox"
@@ -29,6 +30,7 @@ help:
 	@echo "make seaweedfs  start an S3 on this machine, to try a shared state with"
 	@echo "make moto       start another one"
 	@echo "make azurite    start an Azure likewise"
+	@echo "make docs       build the site of the docs into build/site/, and check its links"
 	@echo "make dist       build the wheel and the sdist into dist/"
 	@echo "make sbom       and an SBOM beside them, of all that they may need"
 	@echo "make release-check  install them in each way, with the oldest and newest Python and dependencies"
@@ -91,14 +93,14 @@ azurite: $(SERVERS)
 demo: $(INSTALLED)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
-test: $(READY) $(EDITOR) $(BROWSER) $(SERVERS) $(SHELLS) $(ENGINES)
+test: $(READY) $(EDITOR) $(BROWSER) $(SERVERS) $(SHELLS) $(ENGINES) $(SITE)
 	$(PYTEST) -n 2 --dist worksteal
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(BIN)/python -m tests.benchmarks
 
-soak: $(READY) $(EDITOR) $(BROWSER) $(SERVERS) $(ENGINES)
+soak: $(READY) $(EDITOR) $(BROWSER) $(SERVERS) $(ENGINES) $(SITE)
 	$(PYTEST) -n 2 -m soak --timeout 600
 
 lint: $(READY)
@@ -120,6 +122,17 @@ golden: $(READY) $(EDITOR) $(BROWSER) $(SERVERS)
 pictures: $(READY) $(BROWSER)
 	rm -f docs/screens/*
 	UPDATE_GOLDEN=1 $(PYTEST) -q tests/render/test_screens.py
+
+$(SITE): pyproject.toml | $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
+
+# The pages in the folders that they have here, so that what links from one to another does so in both.
+docs: $(SITE)
+	rm -rf build/docs build/site && mkdir -p build/docs
+	git ls-files --cached --others --exclude-standard -- '*.md' docs action.yml apply reconciler/ci/files LICENSE ':!tests' ':!.github' | \
+	  tar -cf - -T - | tar -xf - -C build/docs
+	$(BIN)/zensical build --strict --clean
 
 $(RELEASE): pyproject.toml | $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group release
