@@ -64,7 +64,7 @@ def junit(problems: Sequence[Problem]) -> str:
         cases.append(ET.Element("testcase", classname="declarations", name="valid"))
     counts = {"tests": str(len(cases)), "failures": str(failures), "errors": "0"}
     suites = ET.Element("testsuites", counts)
-    ET.SubElement(suites, "testsuite", {"name": "reconciler validate", **counts}).extend(cases)
+    ET.SubElement(suites, "testsuite", {"name": "declarations", **counts}).extend(cases)
     ET.indent(suites)
     body: str = ET.tostring(suites, "us-ascii").decode("ascii")
     return body + "\n"

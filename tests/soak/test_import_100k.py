@@ -26,6 +26,11 @@ interaction:
     interactiontype: nonlive
     personalqueue: {agent: {column: Agent}, loggedintimeout: {column: Wait, as: integer}}
 """
+POLICY = """\
+policy:
+  - {id: known, message: m, routes: [Calls], providers: [Crm, "P[0-2]"], identities: ["B-*", "C-*"]}
+  - {id: callable, message: m, required_linkeddata: [clid], forbidden_skills: [vip], most: 20000}
+"""
 
 
 def table(path: Path, count: int, changed: int = 0) -> None:
@@ -63,7 +68,7 @@ def test_a_hundred_thousand_rows(tmp_path: Path) -> None:
 
 @pytest.mark.soak
 def test_ten_thousand_bodies_and_rows_without_a_manual_edit(tmp_path: Path) -> None:
-    """They are imported, are in canonical form and valid, and a plan dispatches each of them."""
+    """They are imported, are in canonical form and keep a policy, and a plan dispatches each of them."""
     place = Workplace(tmp_path)
     (tmp_path / "calls").mkdir()
     (tmp_path / "map.yaml").write_text(MAPPING, encoding="utf-8")
@@ -79,5 +84,7 @@ def test_ten_thousand_bodies_and_rows_without_a_manual_edit(tmp_path: Path) -> N
     assert (checked.code, checked.out) == (0, "")
     assert place.run("init").code == 0
     (tmp_path / "interactions" / "example.yaml").unlink(missing_ok=True)
+    with (tmp_path / "reconciler.yaml").open("a", encoding="utf-8") as file:
+        file.write(POLICY)
     assert place.run("validate").out == "Valid: 20000 interactions in 45 files.\n"
     assert "Plan: 20000 to dispatch" in place.run("plan", "--sandbox", "--concise").out.replace(",", "")
