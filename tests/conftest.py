@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from unittest import mock
 
+import hypothesis
 import pytest
 
 from tests.api import SandboxServer
@@ -32,6 +33,10 @@ if MEMORY.is_dir() and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
 # Else each command that a test starts would compile the whole package, and pytest all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 # A shell ignores Ctrl-C for what it starts in the background, and children would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -167,16 +167,21 @@ def _where(saved: SavedPlan) -> Iterator[tuple[str, str]]:
 def _sections(changes: Iterable[Change], values: Mapping[str, Mapping[str, str]]) -> Iterator[Section]:
     found: defaultdict[Action, defaultdict[bytes, list[Change]]] = defaultdict(lambda: defaultdict(list))
     for change in sorted(changes, key=_by_place):
-        found[change.action][_key(shape(change, values.get(change.address, {})))].append(change)
+        found[change.action][_key(change, values.get(change.address, _NO_VALUE))].append(change)
     for action, (title, note) in ORDER.items():
         if action in found:
             alike = map(tuple, found[action].values())
             yield Section(action, title, note, tuple(Group(each, values.get(each[0].address, {})) for each in alike))
 
 
-def _key(made: Shape) -> bytes:
+def _key(change: Change, values: Mapping[str, str]) -> bytes:
     """Return what stands for a shape: a digest, for the shape itself is a hundred times as large."""
-    return hashlib.blake2b(repr(made).encode(), digest_size=16).digest()
+    if change.reason is Reason.NOT_OPEN and change.after and not (values or change.renamed or change.attempt > 1):
+        # Nothing but its content is shown of it.
+        what = b"%b %b" % (repr(change.after.provider).encode(), change.after.fields)
+    else:
+        what = repr(shape(change, values)).encode()
+    return hashlib.blake2b(what, digest_size=16).digest()
 
 
 def _by_place(change: Change) -> tuple[str, int, str]:
