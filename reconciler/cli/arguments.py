@@ -516,7 +516,7 @@ def _ci(commands: Any) -> None:
         "init",
         "make the files of a pipeline, and its state, for the repository at hand",
         """
-        Writes what is missing: all that `reconciler init` does, and the pipeline's files, for the default branch and,
+        Writes what is missing: all that `init` by itself does, and the pipeline's files, for the default branch and,
         with --env, for an environment. Then tells which settings remain. Nothing that is there is changed.
         """,
     )

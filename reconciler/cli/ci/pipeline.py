@@ -22,7 +22,7 @@ from reconciler.cli.arguments import in_force, parse
 from reconciler.cli.console import Console
 from reconciler.cli.review import Review, review
 from reconciler.cli.workspace import Workspace, open_workspace
-from reconciler.commandline import quoted
+from reconciler.commandline import PLAIN, operands
 from reconciler.config.layers import FILE_NAME, configure
 from reconciler.errors import ConfigError, UsageError
 from reconciler.planning.guards import Refusal
@@ -124,7 +124,7 @@ def lost_with_checkout(workspace: Workspace, repository: Repository) -> str:
     path = workspace.state_path
     if path is None or not path.is_relative_to(os.path.realpath(repository.root)):
         return ""
-    there = f"reconciler state migrate {quoted(repository.position(path))} {SHARED}"
+    there = PLAIN("state", "migrate", *operands(repository.position(path), SHARED))
     return f"Keep it where all jobs find it: {there}, then `state: {SHARED}` in {FILE_NAME}."
 
 
