@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 
 from reconciler.delivery.client import Client
 from reconciler.state.model import Kind, State
-from reconciler.state.stores.local import LocalStore, Writer
+from reconciler.state.stores.local import LocalStore, LocalWriter
 from reconciler.state.stores.reading import journal_path
 from tests.api import SandboxServer
 from tests.api.record import Handling, Processed
@@ -450,13 +450,13 @@ class Machine(RuleBasedStateMachine):
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
-        save = Writer.save
+        save = LocalWriter.save
 
-        def watched(store: Writer, state: State) -> None:
+        def watched(store: LocalWriter, state: State) -> None:
             self.kinds |= {requestid: link.kind for requestid, link in state.pending.items()}
             save(store, state)
 
-        with mock.patch.object(Writer, "save", watched):
+        with mock.patch.object(LocalWriter, "save", watched):
             yield
 
     def _state(self) -> State:
@@ -531,13 +531,13 @@ class _Crashing:
     @contextmanager
     def at(self, point: str) -> Iterator[None]:
         place, name, wrap = {
-            "backup": (Writer, "back_up", self._before),
-            "save": (Writer, "save", self._before),
-            "saved": (Writer, "save", self._after),
-            "saving": (Writer, "save", self._saving),
-            "append": (Writer, "append", self._before),
-            "appended": (Writer, "append", self._after),
-            "appending": (Writer, "append", self._appending),
+            "backup": (LocalWriter, "back_up", self._before),
+            "save": (LocalWriter, "save", self._before),
+            "saved": (LocalWriter, "save", self._after),
+            "saving": (LocalWriter, "save", self._saving),
+            "append": (LocalWriter, "append", self._before),
+            "appended": (LocalWriter, "append", self._after),
+            "appending": (LocalWriter, "append", self._appending),
             "send": (Client, "invoke", self._before),
             "sent": (Client, "invoke", self._after),
         }[point]
@@ -566,7 +566,7 @@ class _Crashing:
         return wrapped
 
     def _saving(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(store: Writer, state: State) -> None:
+        def wrapped(store: LocalWriter, state: State) -> None:
             if self._crash_here():
                 store.path.with_name(store.path.name + ".new").write_bytes(b'{"version": 1, "li')
                 raise Crash
@@ -575,7 +575,7 @@ class _Crashing:
         return wrapped
 
     def _appending(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapped(store: Writer, record: Any) -> None:
+        def wrapped(store: LocalWriter, record: Any) -> None:
             journal = journal_path(store.path)
             start = journal.stat().st_size if journal.exists() else 0
             original(store, record)

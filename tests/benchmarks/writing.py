@@ -31,7 +31,7 @@ from reconciler.planning.planner import plan
 from reconciler.state import codec
 from reconciler.state.codec import Prepared
 from reconciler.state.model import State, Target
-from reconciler.state.stores.local import LocalStore, Writer
+from reconciler.state.stores.local import LocalStore, LocalWriter
 from reconciler.times import stamp
 from tests.benchmarks.workload import declared
 from tests.known import OPTIONS, POLICY
@@ -97,7 +97,7 @@ def apply_changes(opened: Path, changes: int, folder: Path) -> Written:
         return _apply_changes(store, opened, changes)
 
 
-def _apply_changes(store: Writer, opened: Path, changes: int) -> Written:
+def _apply_changes(store: LocalWriter, opened: Path, changes: int) -> Written:
     state = store.read().state
     target, now = state.target or Target(""), datetime.now(UTC)
     desired = {interaction.address: interaction for interaction in declared(opened)}

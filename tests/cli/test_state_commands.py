@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import StateError
 from reconciler.state.model import State
-from reconciler.state.stores.local import Writer
+from reconciler.state.stores.local import LocalWriter
 from tests.api import SandboxConfig, SandboxServer
 from tests.command import Ran, Workplace
 from tests.conftest import connection
@@ -49,16 +49,16 @@ def unknown(place: Workplace, server: SandboxServer, declarations: str, fault: s
 
 def interrupted(place: Workplace) -> None:
     """Apply, and die before the outcomes are folded into the state: the journal is left over."""
-    save = Writer.save
+    save = LocalWriter.save
     saved: list[State] = []
 
-    def saves_once(store: Writer, state: State) -> None:
+    def saves_once(store: LocalWriter, state: State) -> None:
         if saved:
             raise StateError("the process died here")
         saved.append(state)
         save(store, state)
 
-    with mock.patch.object(Writer, "save", saves_once):
+    with mock.patch.object(LocalWriter, "save", saves_once):
         assert place.run(*APPLY).code == 1
     assert journal(place).exists()
 

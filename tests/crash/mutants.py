@@ -32,7 +32,7 @@ from reconciler.state.stores import folder
 from reconciler.state.stores.folder import Folder
 from reconciler.state.stores.interface import OutcomeWriter
 from reconciler.state.stores.journalfile import JournalFile
-from reconciler.state.stores.local import Writer
+from reconciler.state.stores.local import LocalWriter
 from reconciler.state.stores.lock import Lock
 from reconciler.state.transitions import StateTransition
 
@@ -103,16 +103,16 @@ def _settle_with(change: Callable[[Step], Step | None]) -> None:
 @mutant
 def intent_not_saved() -> None:
     """Send the first request before the intent is saved."""
-    real = Writer.save
+    real = LocalWriter.save
     begun: list[bool] = []
 
-    def save(self: Writer, new: State) -> None:
+    def save(self: LocalWriter, new: State) -> None:
         if begun or not new.pending:
             real(self, new)
         else:
             begun.append(True)
 
-    _set(Writer, "save", save)
+    _set(LocalWriter, "save", save)
 
 
 @mutant
@@ -153,7 +153,7 @@ def new_requestids_on_resend() -> None:
 @mutant
 def no_journal() -> None:
     """Keep no journal: save outcomes at the end only."""
-    _set(Writer, "append", lambda *_: None)
+    _set(LocalWriter, "append", lambda *_: None)
 
 
 @mutant
@@ -176,7 +176,7 @@ def folder_not_fsynced() -> None:
 @mutant
 def journal_removed_first() -> None:
     """Remove the journal before the state that holds its outcomes is saved."""
-    save = Writer.save
+    save = LocalWriter.save
     journals: list[JournalFile] = []
 
     class Known(JournalFile):
@@ -184,12 +184,12 @@ def journal_removed_first() -> None:
             super().__init__(*arguments)
             journals.append(self)
 
-    def remove_and_save(self: Writer, new: State) -> None:
+    def remove_and_save(self: LocalWriter, new: State) -> None:
         journals[-1].remove()
         save(self, new)
 
     _replace(JournalFile, Known)
-    _set(Writer, "save", remove_and_save)
+    _set(LocalWriter, "save", remove_and_save)
 
 
 @mutant

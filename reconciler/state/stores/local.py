@@ -71,7 +71,7 @@ class LocalStore:
         *,
         timeout: float = 0.0,
         say: Callable[[str], None] = _say_nothing,
-    ) -> Iterator[Writer]:
+    ) -> Iterator[LocalWriter]:
         """Hold the state for a command, and give who may write it; see `locked` for the rest."""
         lock = self.path.name + ".lock"
         with ExitStack() as stack:
@@ -81,7 +81,7 @@ class LocalStore:
                 raise StateError(f"{self.path.parent / lock}: the lock can't be opened: {error.strerror}") from error
             stack.callback(folder.close)
             held = locked(folder, lock, command, timeout=timeout, say=say)
-            writer = Writer(self.path, folder, stack.enter_context(held))
+            writer = LocalWriter(self.path, folder, stack.enter_context(held))
             stack.callback(writer.close)
             yield writer
 
@@ -96,7 +96,7 @@ class LocalStore:
         )
 
 
-class Writer:
+class LocalWriter:
     """Writes one state and its journal, as long as nobody else does."""
 
     def __init__(self, path: Path, folder: Folder, lock: Lock) -> None:

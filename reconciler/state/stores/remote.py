@@ -308,7 +308,7 @@ class RemoteWriter:
             return ""
         with suppress(StateError, Overtaken):
             self._objects.write(Put(aside, self._found.body, None))
-            return f"What is there does not follow it; it is kept as {self.place}{aside} (docs/state.md)."
+            return f"What is there does not follow it; it is kept as {self.place}{aside} (docs/reliability.md)."
         return "It can't be kept; what is there does not follow it."
 
     def _follows(self, state: State) -> bool:

@@ -17,7 +17,7 @@ from reconciler.state import codec, journal
 from reconciler.state.journal import Record
 from reconciler.state.model import Outcome, Result, State
 from reconciler.state.stores.interface import StoredState
-from reconciler.state.stores.local import LocalStore, Writer, backup_path
+from reconciler.state.stores.local import LocalStore, LocalWriter, backup_path
 from reconciler.state.stores.reading import journal_path
 from reconciler.state.transitions import fold
 from tests.known import AT, LINEAGE, interaction, opened, pending, state
@@ -39,14 +39,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Writer]:
+def store(path: Path) -> Iterator[LocalWriter]:
     """Give who may write ONE."""
     with hold(path) as store:
         store.create(ONE)
         yield store
 
 
-def hold(path: Path) -> AbstractContextManager[Writer]:
+def hold(path: Path) -> AbstractContextManager[LocalWriter]:
     """Hold the state, as a command does."""
     return LocalStore(path).hold("test")
 
@@ -66,7 +66,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o7777
 
 
-def test_what_is_saved_is_read(store: Writer, path: Path) -> None:
+def test_what_is_saved_is_read(store: LocalWriter, path: Path) -> None:
     """A saved state is read back, and no temporary file is left."""
     store.save(state(serial=8))
     found = read(path)
@@ -74,7 +74,7 @@ def test_what_is_saved_is_read(store: Writer, path: Path) -> None:
     assert names(path) == set()
 
 
-def test_create_keeps_what_is_there(store: Writer, path: Path) -> None:
+def test_create_keeps_what_is_there(store: LocalWriter, path: Path) -> None:
     """A state is never made where there is one."""
     before = path.read_bytes()
     with pytest.raises(StateError, match="there is a state already"):
@@ -106,7 +106,7 @@ def test_a_missing_state_beside_its_journal_says_so(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".journal"])
-def test_what_can_not_be_read_is_an_error(store: Writer, path: Path, name: str) -> None:
+def test_what_can_not_be_read_is_an_error(store: LocalWriter, path: Path, name: str) -> None:
     """A folder where a file should be is an error that names it."""
     blocked = path.with_name(path.name + name)
     blocked.unlink(missing_ok=True)
@@ -115,21 +115,21 @@ def test_what_can_not_be_read_is_an_error(store: Writer, path: Path, name: str) 
         read(store.path)
 
 
-def test_a_new_state_is_the_users_alone(store: Writer, path: Path) -> None:
+def test_a_new_state_is_the_users_alone(store: LocalWriter, path: Path) -> None:
     """The files that we create are 0600."""
     store.append([record(DONE[0])])
     assert (mode(path), mode(journal_path(path))) == (0o600, 0o600)
 
 
 @pytest.mark.parametrize("permissions", [0o644, 0o640, 0o660])
-def test_permissions_are_kept(store: Writer, path: Path, permissions: int) -> None:
+def test_permissions_are_kept(store: LocalWriter, path: Path, permissions: int) -> None:
     """Whoever widened a state's permissions finds them as they were."""
     path.chmod(permissions)
     store.save(state(serial=8))
     assert mode(path) == permissions
 
 
-def test_outcomes_are_folded_in_memory(store: Writer, path: Path) -> None:
+def test_outcomes_are_folded_in_memory(store: LocalWriter, path: Path) -> None:
     """A left-over journal counts, and reading writes nothing."""
     store.append([record(DONE[0])])
     before = {file: file.read_bytes() for file in path.parent.iterdir()}
@@ -139,7 +139,7 @@ def test_outcomes_are_folded_in_memory(store: Writer, path: Path) -> None:
     assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
-def test_what_was_prepared_is_saved_only_if_it_is_still_so(store: Writer, path: Path) -> None:
+def test_what_was_prepared_is_saved_only_if_it_is_still_so(store: LocalWriter, path: Path) -> None:
     """An entry made ready before the save is written as it is then; one that has changed since is encoded anew."""
     one, two, other = opened(interaction("A")), opened(interaction("B")), opened(interaction("B"), settled=True)
     store.prepare({"A": one, "B": two, "C": two})
@@ -149,14 +149,14 @@ def test_what_was_prepared_is_saved_only_if_it_is_still_so(store: Writer, path: 
     assert read(path).state == after
 
 
-def test_a_save_removes_the_journal(store: Writer, path: Path) -> None:
+def test_a_save_removes_the_journal(store: LocalWriter, path: Path) -> None:
     """What is folded into the state is in the journal no more."""
     store.append([record(DONE[0])])
     store.save(fold(ONE, [(DONE[0], AT)]))
     assert names(path) == set()
 
 
-def test_a_journal_that_outlived_its_fold_counts_once(store: Writer, path: Path) -> None:
+def test_a_journal_that_outlived_its_fold_counts_once(store: LocalWriter, path: Path) -> None:
     """If the machine stops between the save and the removal, the records are known by their serial."""
     store.append([record(DONE[0])])
     left = journal_path(path).read_bytes()
@@ -181,7 +181,7 @@ def test_the_next_run_saves_over_a_left_over_journal(path: Path) -> None:
         assert journal_path(path).read_bytes() == journal.encode(third)
 
 
-def test_the_backup_costs_no_bytes(store: Writer, path: Path) -> None:
+def test_the_backup_costs_no_bytes(store: LocalWriter, path: Path) -> None:
     """The backup is the state's own file under a second name, until the state is replaced."""
     store.back_up(ONE)
     assert path.stat().st_ino == backup_path(path).stat().st_ino
@@ -191,7 +191,7 @@ def test_the_backup_costs_no_bytes(store: Writer, path: Path) -> None:
     assert names(path) == {".backup"}
 
 
-def test_the_backup_is_the_state_before_the_last_save(store: Writer, path: Path) -> None:
+def test_the_backup_is_the_state_before_the_last_save(store: LocalWriter, path: Path) -> None:
     """A second backup replaces the first, and a backup of what is backed up already leaves nothing behind."""
     store.back_up(ONE)
     second = state(serial=8)
@@ -203,7 +203,7 @@ def test_the_backup_is_the_state_before_the_last_save(store: Writer, path: Path)
     assert names(path) == {".backup"}
 
 
-def test_the_backup_is_a_copy_where_links_are_not_known(store: Writer, path: Path) -> None:
+def test_the_backup_is_a_copy_where_links_are_not_known(store: LocalWriter, path: Path) -> None:
     """A file system without hard links gets a copy, 0600."""
     with FailingDisk("link", number=errno.EPERM):
         store.back_up(ONE)
@@ -211,7 +211,7 @@ def test_the_backup_is_a_copy_where_links_are_not_known(store: Writer, path: Pat
     assert mode(backup_path(path)) == 0o600
 
 
-def test_the_backup_of_what_is_not_public_any_more(store: Writer, path: Path) -> None:
+def test_the_backup_of_what_is_not_public_any_more(store: LocalWriter, path: Path) -> None:
     """What the state held that is sensitive by now is not in the backup: it is the state without."""
     public = state(pending={"p1": pending(interaction("A"), fields=b"{}")})
     store.back_up(public)
@@ -221,7 +221,7 @@ def test_the_backup_of_what_is_not_public_any_more(store: Writer, path: Path) ->
 
 @pytest.mark.parametrize("call", ["pwrite", "fsync", "fstat"])
 def test_after_a_failed_append_the_next_one_starts_at_the_last_good_offset(
-    store: Writer, path: Path, call: str
+    store: LocalWriter, path: Path, call: str
 ) -> None:
     """A record that could not be written leaves no trace before the next one."""
     store.append([record(DONE[0])])
@@ -235,7 +235,7 @@ def test_after_a_failed_append_the_next_one_starts_at_the_last_good_offset(
     assert journal_path(path).read_bytes() == b"".join(journal.encode(record(outcome)) for outcome in DONE)
 
 
-def test_what_cannot_be_cut_off_is_not_written_behind(store: Writer, path: Path) -> None:
+def test_what_cannot_be_cut_off_is_not_written_behind(store: LocalWriter, path: Path) -> None:
     """Half a record that can't be cut off again stays the end of the journal, until it can."""
     store.append([record(DONE[0])])
     with FailingDisk("pwrite", half=True), FailingDisk("ftruncate"):
@@ -247,7 +247,7 @@ def test_what_cannot_be_cut_off_is_not_written_behind(store: Writer, path: Path)
     assert journal_path(path).read_bytes() == b"".join(journal.encode(record(outcome)) for outcome in DONE)
 
 
-def test_answers_that_came_together_share_a_write_and_a_sync(store: Writer, path: Path) -> None:
+def test_answers_that_came_together_share_a_write_and_a_sync(store: LocalWriter, path: Path) -> None:
     """Several records cost one write and one fsync; if that fails, the next ones take the place of all of them."""
     store.append([record(DONE[0])])
     with FailingDisk("none") as disk:
@@ -260,7 +260,7 @@ def test_answers_that_came_together_share_a_write_and_a_sync(store: Writer, path
     assert len(journal.decode(journal_path(path).read_bytes(), "journal")) == 2 + len(DONE)
 
 
-def test_a_read_never_mixes_two_saves(store: Writer, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_never_mixes_two_saves(store: LocalWriter, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process saves and appends, each read is a state as it once was, whole."""
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
     rounds, ended = 150, threading.Event()
@@ -317,13 +317,13 @@ def test_a_foreign_journal_is_told_and_set_aside(path: Path) -> None:
     assert path.with_name(f"{path.name}.journal.aside1").read_bytes() == ahead
 
 
-def test_an_own_journal_is_not_foreign(store: Writer) -> None:
+def test_an_own_journal_is_not_foreign(store: LocalWriter) -> None:
     """A journal that belongs to the state is folded, not set aside."""
     store.append([record(DONE[0])])
     assert store.read_despite_journal() == (fold(ONE, [(DONE[0], AT)]), None)
 
 
-def test_a_state_of_many_is_read_as_written(store: Writer, path: Path) -> None:
+def test_a_state_of_many_is_read_as_written(store: LocalWriter, path: Path) -> None:
     """A state larger than any single write comes back whole."""
     many = state(serial=8, interactions={f"A{n:05}": opened(interaction(f"A{n:05}")) for n in range(5_000)})
     store.save(many)
