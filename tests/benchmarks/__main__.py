@@ -92,12 +92,12 @@ class Bench:
         self.python = installed(folder / "installed")
         self.plan = (self.python, "-m", "reconciler", "plan")
 
-    def workload(self, style: str, files: int, each: int = 1) -> tuple[Path, Path]:
+    def workload(self, style: str, files: int) -> tuple[Path, Path]:
         """Return two folders with the same declarations: one in which none is open, one in which all are, sealed."""
-        new, noop = (self.folder / f"{style}-{files}-{each}-{kind}" for kind in ("new", "open"))
+        new, noop = (self.folder / f"{style}-{files}-{kind}" for kind in ("new", "open"))
         if not new.exists():
-            say(f"making {files:,} files of {each} in {style} style")
-            apart("workload", style, str(files), str(each), NOWHERE, str(new), str(noop))
+            say(f"making {files:,} files in {style} style")
+            apart("workload", style, str(files), "1", NOWHERE, str(new), str(noop))
             seal = (self.python, "-m", "reconciler", "apply", "--auto-approve")
             subprocess.run(seal, cwd=noop, env=ENV, check=True, capture_output=True)
         return new, noop
@@ -207,8 +207,9 @@ def _plans(bench: Bench, files: int, rounds: int) -> dict[str, Run]:
 def million(bench: Bench) -> None:
     """Measure a plan of a hundred interactions in each of many files, all new."""
     files, large = bench.small, bench.large
-    new, _ = bench.workload("block", files, 100)
-    base, _ = bench.workload("block", files // 10, 100)
+    new, base = (bench.folder / f"hundreds-{number}" for number in (files, files // 10))
+    for folder, number in ((new, files), (base, files // 10)):
+        apart("workload", "block", str(number), "100", NOWHERE, str(folder))
     ten, one = (alternately({NEW: Case(bench.plan, folder, ENV)}, 1)[NEW] for folder in (new, base))
     bench.note(f"{100 * files:,} interactions in {files:,} files", {NEW: ten})
     bench.bar(

@@ -1,6 +1,6 @@
 """What is measured: declaration files made from a seed, and the state in which all of them are open.
 
-`python -m tests.benchmarks.workload STYLE FILES EACH TARGET NEW OPEN` makes two folders with the same declarations,
+`python -m tests.benchmarks.workload STYLE FILES EACH TARGET NEW [OPEN]` makes two folders with the same declarations,
 EACH in a file: one in which none is open, one in which all are.
 """
 
@@ -130,16 +130,24 @@ def keep(state: State, folder: Path) -> None:
     (folder / "reconciler.state.json").write_bytes(b"".join(codec.encode(state)))
 
 
+def make_new(style: str, files: int, target: str, new: Path, *, each: int = 1) -> None:
+    """Make the folder in which none is open."""
+    new.mkdir()
+    declare(new, style, files, each)
+    keep(empty_state(target), new)
+
+
 def make(style: str, files: int, target: str, new: Path, opened: Path, *, each: int = 1) -> None:
     """Make both folders."""
-    new.mkdir()
+    make_new(style, files, target, new, each=each)
     opened.mkdir()
-    declare(new, style, files, each)
     (opened / "interactions").symlink_to(new / "interactions")
-    keep(empty_state(target), new)
     keep(open_state(declared(new), target), opened)
 
 
 if __name__ == "__main__":
-    style, files, each, target, new, opened = sys.argv[1:]
-    make(style, int(files), target, Path(new), Path(opened), each=int(each))
+    style, files, each, target, new, *opened = sys.argv[1:]
+    if opened:
+        make(style, int(files), target, Path(new), Path(*opened), each=int(each))
+    else:
+        make_new(style, int(files), target, Path(new), each=int(each))
