@@ -17,6 +17,7 @@ from typing import Final
 
 from reconciler.errors import ReconcilerError
 from reconciler.escape import visible
+from reconciler.state.stores.gitcommand import plain_environment
 
 _FILE: Final = {b"100644", b"100755"}
 
@@ -30,7 +31,7 @@ class Repository:
 
     def __init__(self, folder: Path, user: str = "", token: str = "") -> None:
         self._folder = folder
-        self._environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        self._environ = {**plain_environment(), "GIT_TERMINAL_PROMPT": "0"}
         self.root = Path(self._git("rev-parse", "--show-toplevel"))
         if token:
             self._environ |= self._authorisation(user, token)
@@ -40,10 +41,12 @@ class Repository:
             url = self._git("remote", "get-url", "origin")
             if url.startswith("http"):
                 basic = b64encode(f"{user}:{token}".encode()).decode()
-                pairs = {f"http.{url}.extraheader": f"Authorization: Basic {basic}"}
-                keys = {f"GIT_CONFIG_KEY_{number}": key for number, key in enumerate(pairs)}
-                values = {f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(pairs.values())}
-                return {"GIT_CONFIG_COUNT": str(len(pairs)), **keys, **values}
+                set_already = int(self._environ.get("GIT_CONFIG_COUNT") or 0)
+                return {
+                    "GIT_CONFIG_COUNT": str(set_already + 1),
+                    f"GIT_CONFIG_KEY_{set_already}": f"http.{url}.extraheader",
+                    f"GIT_CONFIG_VALUE_{set_already}": f"Authorization: Basic {basic}",
+                }
         return {}
 
     @property

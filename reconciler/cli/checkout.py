@@ -71,11 +71,12 @@ class Checkout:
     def _git(self, *arguments: str) -> CompletedProcess[str] | None:
         import subprocess  # noqa: PLC0415  # only in a repository
 
-        command = ["git", "--literal-pathspecs", "-C", str(self._root), *arguments]
-        environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+        from reconciler.state.stores.gitcommand import plain_environment  # noqa: PLC0415  # likewise
+
+        command = ["git", "--literal-pathspecs", "-c", "core.fsmonitor=false", "-C", str(self._root), *arguments]
         try:
             return subprocess.run(  # noqa: S603
-                command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+                command, env=plain_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
         except (OSError, UnicodeDecodeError):
             return None

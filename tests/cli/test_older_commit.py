@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from unittest import mock
@@ -53,6 +54,17 @@ def test_what_follows_is_applied_and_remembered(repository: Workplace) -> None:
     assert repository.state["applied"]["dirty"]
     assert [run["commit"] for run in repository.state["history"]][1:] == [second, second]
     assert [run.get("dirty", False) for run in repository.state["history"]] == [False, False, True]
+
+
+def test_a_repository_of_the_environment_is_not_asked(repository: Workplace, tmp_path: Path) -> None:
+    """A hook's variables name the repository that it runs in: the guard and the state are about that of the files."""
+    git(tmp_path, "init", "-q", "other")
+    git(tmp_path / "other", "commit", "-q", "--allow-empty", "-m", "other")
+    second = commit(repository, "a", "b")
+    hooked = {"GIT_DIR": str(tmp_path / "other" / ".git"), "GIT_WORK_TREE": str(tmp_path / "other")}
+    ran = repository.run(*APPLY, env=hooked)
+    assert ran.code == 0, ran.out
+    assert repository.state["applied"]["commit"] == second
 
 
 def test_an_older_commit_is_refused(repository: Workplace, server: SandboxServer) -> None:
@@ -173,13 +185,17 @@ def test_git_is_asked_as_little_as_possible(repository: Workplace) -> None:
 
 
 @pytest.mark.parametrize("broken", ["no repository", "no git", "no commit", "not trusted"])
-def test_without_git_nothing_is_refused(place: Workplace, broken: str) -> None:
+def test_without_git_nothing_is_refused(place: Workplace, broken: str, tmp_path: Path) -> None:
     """Where git can't tell, nothing is remembered, and an apply goes on as ever."""
     if broken != "no repository":
         git(place.folder, "init", "-q")
     if broken == "not trusted":
         commit(place, "a")
     place.declare("interactions: [{externalid: a, route: R}]\n")
-    path = {"no git": {"PATH": str(place.folder)}, "not trusted": {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}}
-    assert place.run(*APPLY, env=path.get(broken)).code == 0
+    distrustful = tmp_path / "bin" / "git"
+    distrustful.parent.mkdir()
+    distrustful.write_text(f'#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec {shutil.which("git")} "$@"\n')
+    distrustful.chmod(0o755)
+    path = {"no git": str(place.folder), "not trusted": f"{distrustful.parent}:{os.environ['PATH']}"}
+    assert place.run(*APPLY, env={"PATH": path[broken]} if broken in path else None).code == 0
     assert place.state["applied"] is None

@@ -108,7 +108,7 @@ def failed(ran: Ran, place: str, what: str) -> StateError | Unclear:
 
 def ask(folder: Path, *arguments: str) -> str:
     """Return what git says about the user's repository, where it only reads; raises StateError."""
-    ran = _run(["git", "-C", str(folder), *arguments], Path(), _plain(), None)
+    ran = _run(["git", "-C", str(folder), *arguments], Path(), plain_environment(), None)
     if ran.code:
         said = ran.said.strip().removeprefix("fatal: ")
         raise StateError(
@@ -167,7 +167,7 @@ def _without_credentials(text: str) -> str:
 # -- the environment -----------------------------------------------------------------------------------------------
 
 
-def _plain() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """Return our environment without what would lead git elsewhere, as in a hook; it speaks English and asks nobody."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith(_KEPT)}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("GIT_CONFIG_")}
@@ -180,7 +180,7 @@ def _plain() -> dict[str, str]:
 
 def _environment(settings: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Return the environment of a git that knows these settings, and no others."""
-    environment = {name: value for name, value in _plain().items() if not name.startswith("GIT_CONFIG_")}
+    environment = {name: value for name, value in plain_environment().items() if not name.startswith("GIT_CONFIG_")}
     environment |= {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
     if any(key == "core.sshcommand" for key, _ in settings) and "GIT_SSH_COMMAND" not in os.environ:
         environment.pop("GIT_SSH_COMMAND", None)
