@@ -67,6 +67,7 @@ class Rest:
             url = httpx.URL(service.root)
         except (httpx.InvalidURL, ValueError) as error:
             raise PlatformError(f"{service.name}: {service.root} is no address") from error
+        self._server = "/".join([*service.root.split("/")[:3], ""])
         # Without TLS, certificates to trust would be loaded for nothing.
         self._client = httpx.Client(
             headers=headers, timeout=30.0, trust_env=url.host not in _LOOPBACK, verify=url.scheme != "http"
@@ -90,8 +91,8 @@ class Rest:
             yield from items[:most]
             most -= len(items)
             link = _NEXT.search(answer.headers.get("Link", ""))
-            # The token goes nowhere else, whatever a header says.
-            url, asked = (link[1] if link and link[1].startswith(self._service.root) else None), {}
+            # The token goes to no other server, whatever a header says. Below it, GitHub names a repository by number.
+            url, asked = (link[1] if link and link[1].startswith(self._server) else None), {}
 
     def send(self, method: str, path: str, body: Mapping[str, Any], *, again: bool = True) -> Any:
         """Send JSON and return that of the answer; `again`: doing it twice is as good as doing it once."""

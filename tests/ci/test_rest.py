@@ -168,11 +168,13 @@ def test_a_refusal_says_what_the_token_lacks(
     assert caught.value.hint == hint
 
 
-def test_a_page_elsewhere_is_not_asked_for(server: Server, github: GitHub) -> None:
-    """The token goes to the platform's API only, whatever an answer names as the next page."""
-    server.answers = [(200, {"Link": f'<{server.url}/elsewhere?page=2>; rel="next"'}, [PULL])]
+@pytest.mark.parametrize(("there", "pages"), [("{}/repositories/1300192/pulls", 2), ("{}0/x", 1), ("//a", 1)])
+def test_the_next_page_is_asked_for_of_this_server_only(server: Server, github: GitHub, there: str, pages: int) -> None:
+    """GitHub links to the repository by its number; the token goes to no other server, whatever an answer names."""
+    link = {"Link": f'<{there.format(server.url)}?page=2>; rel="next"'}
+    server.answers = [(200, link, [PULL]), (200, {}, [PULL])]
     assert list(github.merged("abc")) == []  # not merged
-    assert len(server.asked) == 1
+    assert len(server.asked) == pages
 
 
 @pytest.mark.parametrize("address", ["http://a:port/", "http://\x00", "nonsense", "http://127.0.0.1:1"])
