@@ -17,7 +17,8 @@ from reconciler.yamlfile.encoding import Lines, TextMark
 # Of bytes: each begins with what few files hold, so that the rest is passed over fast.
 _flow_key: Final = re.compile(rb"\?(?<=[\s\[{,]\?)(?=[^\s,\[\]{}])").search
 _name: Final = re.compile(rb"[&*][0-9A-Za-z_-]+[?:%@`]").search
-_comment: Final = re.compile(rb"#(?<=[^\s#]#)").search
+# A plain scalar, such as a URL with a fragment, holds its `#`: a comment can only be glued to what ends by itself.
+_comment: Final = re.compile(rb"#(?<=[\"'\[\]{},:]#)|[|>][-+0-9]*#").search
 _block_of_comment: Final = re.compile(rb"[|>][-+0-9]*[ \t]*(?:#.*)?\n\s*#").search
 _dash: Final = re.compile(rb"-[,\]}]").search
 # Of the text beside an event.
@@ -46,7 +47,7 @@ def suspicious(data: bytes) -> bool:
         (b"?" in data and _flow_key(data))
         or ((b"&" in data or b"*" in data) and _name(data))
         or (b"#" in data and (_comment(data) or _block_of_comment(data)))
-        or (b"%" in data and b"\n%" in data)
+        or (b"%" in data and (b"\n%" in data or data[:1] == b"%"))
         or _dash(data)
     )
 

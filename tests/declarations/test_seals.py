@@ -24,6 +24,7 @@ WHAT_READS = {
     3: "ed07c42b41b24ecd",
     4: "78c7ba3b82a61f35",
     5: "3f044ca0f56fcfeb",
+    6: "7ce891bf9c1f1f7f",
 }
 """What the modules that read and compare were, by the version that a seal holds."""
 
