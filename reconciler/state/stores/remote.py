@@ -197,7 +197,7 @@ class RemoteWriter:
         except StateError:
             self._read, aside = version.state, f".journal-aside.{self._run}"
             self._write(Put(aside, b"".join(version.groups.values()), None))
-        return self._read, aside and self.place + aside
+        return self._read, aside and f"…{aside}, beside it"
 
     def _look_up(self) -> _Version:
         version = _look_up(self._objects)
@@ -308,7 +308,7 @@ class RemoteWriter:
             return ""
         with suppress(StateError, Overtaken):
             self._objects.write(Put(aside, self._found.body, None))
-            return f"What is there does not follow it; it is kept as {self.place}{aside} (docs/reliability.md)."
+            return f"What is there does not follow it; it is kept beside it, as …{aside} (docs/reliability.md)."
         return "It can't be kept; what is there does not follow it."
 
     def _follows(self, state: State) -> bool:
