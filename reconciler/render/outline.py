@@ -176,8 +176,9 @@ def _sections(changes: Iterable[Change], values: Mapping[str, Mapping[str, str]]
 
 def _key(change: Change, values: Mapping[str, str]) -> bytes:
     """Return what stands for a shape: a digest, for the shape itself is a hundred times as large."""
-    if change.reason is Reason.NOT_OPEN and change.after and not (values or change.renamed or change.attempt > 1):
-        # Nothing but its content is shown of it.
+    own = change.diff is not None or change.renamed or change.attempt > 1 or bool(values)
+    if change.reason is Reason.NOT_OPEN and change.after and not own:
+        # Nothing but its content is shown of it, which a saved plan doesn't hold.
         what = b"%b %b" % (repr(change.after.provider).encode(), change.after.fields)
     else:
         what = repr(shape(change, values)).encode()
