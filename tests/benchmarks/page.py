@@ -42,7 +42,7 @@ def _measured(found: dict[str, Any]) -> Iterator[str]:
     yield "| process | wall | CPU, all cores | peak of the largest process |"
     yield "|---|---|---|---|"
     for what, runs in found["figures"].items():
-        if isinstance(runs, dict) and all(isinstance(run, dict) and "cpu" in run for run in runs.values()):
+        if isinstance(runs, dict) and all(isinstance(run, dict) and "memory" in run for run in runs.values()):
             for name, run in runs.items():
                 yield f"| {what}: {name} | {run['seconds']:.2f} s | {run['cpu']:.2f} s | {run['memory']:.0f} MB |"
     yield ""
