@@ -18,10 +18,10 @@ import orjson
 from reconciler import __version__
 from reconciler.errors import ReconcilerError
 from reconciler.escape import brief
+from reconciler.loopback import is_loopback
 
 _TRIES: Final = 5
 _LONGEST_WAIT: Final = 60.0
-_LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 _NEXT: Final = re.compile(r'<([^<>]+)>;\s*rel="next"')
 
 
@@ -70,7 +70,7 @@ class Rest:
         self._server = "/".join([*service.root.split("/")[:3], ""])
         # Without TLS, certificates to trust would be loaded for nothing.
         self._client = httpx.Client(
-            headers=headers, timeout=30.0, trust_env=url.host not in _LOOPBACK, verify=url.scheme != "http"
+            headers=headers, timeout=30.0, trust_env=not is_loopback(service.root), verify=url.scheme != "http"
         )
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Rest:
 
     def get(self, path: str, **query: str | int) -> Any:
         """Return the JSON of an answer; raises PlatformError."""
-        return self._json("GET", self._service.root + path, query)
+        return self._read(self._answer("GET", self._service.root + path, query))
 
     def pages(self, path: str, most: int = 1_000, **query: str | int) -> Iterator[Any]:
         """Yield the items of a list, at most so many."""
@@ -96,18 +96,7 @@ class Rest:
 
     def send(self, method: str, path: str, body: Mapping[str, Any], *, again: bool = True) -> Any:
         """Send JSON and return that of the answer; `again`: doing it twice is as good as doing it once."""
-        return self._json(method, self._service.root + path, {}, body, again=again)
-
-    def _json(
-        self,
-        method: str,
-        url: str,
-        query: Mapping[str, str | int],
-        body: Mapping[str, Any] | None = None,
-        *,
-        again: bool = True,
-    ) -> Any:
-        return self._read(self._answer(method, url, query, body, again=again))
+        return self._read(self._answer(method, self._service.root + path, {}, body, again=again))
 
     def _read(self, answer: httpx.Response) -> Any:
         try:
