@@ -154,7 +154,8 @@ def _read_saved(workspace: Workspace, options: argparse.Namespace, console: Cons
 def _review(run: _Run) -> tuple[StoredState, Review]:
     found, no_state = state_to_apply(run.workspace, run.store, run.options, run.console)
     run.console.observers.ended("read the state")
-    return found, review(run.workspace, found.state, run.options, run.console, standing=no_state, stored=run.saved)
+    of = (run.workspace, found.state, run.options, run.console)
+    return found, review(*of, standing=no_state, stored=run.saved, sealing=True)
 
 
 def _show(reviewed: Review, run: _Run) -> None:

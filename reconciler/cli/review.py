@@ -56,14 +56,17 @@ def review(  # noqa: PLR0913  # each is independent, and named by its callers
     *,
     standing: tuple[Refusal, ...] = (),
     stored: SavedPlan | None = None,
+    sealing: bool = False,
 ) -> Review:
     """Read what is declared and compare it with the state.
 
     `standing` are guards that stand already; what is `stored` in a saved plan, its approvals and its selection, holds
-    here too.
+    here too. `sealing`: what is read is to be sealed, once the plan is carried out.
     """
     seals = None if options.no_seals else Seals(state, workspace.rules_in_force)
-    declarations, no_path = _declarations(workspace, console, reveal=options.show_sensitive, seals=seals)
+    declarations, no_path = _declarations(
+        workspace, console, reveal=options.show_sensitive, seals=seals, sealing=sealing
+    )
     console.observers.ended("read the declarations")
     if getattr(options, "timings", False):
         console.note(f"{len(declarations.sealed)} of {declarations.files} files are sealed")
@@ -122,11 +125,11 @@ def _named_within(workspace: Workspace, path: Path) -> str:
 
 
 def _declarations(
-    workspace: Workspace, console: Console, *, reveal: bool, seals: Seals | None
+    workspace: Workspace, console: Console, *, reveal: bool, seals: Seals | None, sealing: bool
 ) -> tuple[Declarations, tuple[Refusal, ...]]:
     """Return what is declared; where the declarations' path itself is missing, nothing and the guard against that."""
     try:
-        return read_declarations(workspace, console, reveal=reveal, seals=seals), ()
+        return read_declarations(workspace, console, reveal=reveal, seals=seals, sealing=sealing), ()
     except DeclarationError as error:
         if any(problem.code != "missing-path" for problem in error.problems):
             raise

@@ -132,15 +132,25 @@ def kept(workspace: Workspace, options: argparse.Namespace) -> dict[Path, str]:
 
 
 def read_declarations(
-    workspace: Workspace, console: Console, *, reveal: bool = False, seals: Seals | None = None
+    workspace: Workspace,
+    console: Console,
+    *,
+    reveal: bool = False,
+    seals: Seals | None = None,
+    sealing: bool = False,
 ) -> Declarations:
-    """Return what is declared, without reading what fits a seal; warnings are shown, problems raised."""
+    """Return what is declared, without reading what fits a seal; warnings are shown, problems raised.
+
+    `sealing`: what is read is to be sealed.
+    """
     settings, rules = workspace.settings, workspace.settings.keys.rules
     if reveal and console.terminal:
         rules = replace(rules, sensitive=frozenset())
     told = ReadingProgress(console, time.monotonic)
     judged = partial(judge, settings.keys.policy, today=datetime.now(UTC).date())
-    declarations = loader.load(settings.interactions, rules, base=settings.folder, told=told, seals=seals, judge=judged)
+    declarations = loader.load(
+        settings.interactions, rules, base=settings.folder, told=told, seals=seals, sealing=sealing, judge=judged
+    )
     if declarations.warnings:
         console.problems(declarations.warnings)
     console.detail(f"{len(declarations)} interactions declared in {declarations.files} files{_sealed(declarations)}")

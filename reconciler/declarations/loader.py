@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -62,25 +63,27 @@ def load(  # noqa: PLR0913  # each is independent, and named by its callers
     base: Path,
     told: Callable[[int, int], None] = _say_nothing,
     seals: Seals | None = None,
+    sealing: bool = True,
     judge: Judge = _demand_nothing,
 ) -> Declarations:
     """Return what the files under `root` (a folder or a file) declare; files are named relative to `base`.
 
     `told` is told, now and then, how many files are read, and of how many. What fits one of the `seals` is not read,
-    unless anything at all is wrong: that is told as if there were none. `judge` has the last word; what it denies stops
-    nothing here.
+    unless anything at all is wrong: that is told as if there were none. Contents are kept only for `sealing`. `judge`
+    has the last word; what it denies stops nothing here.
 
     Raises DeclarationError with every problem of every file; if `root` isn't there, with one of code `missing-path`.
     """
     sources, problems = walk(root, base)
+    read_part = partial(_read_files, rules=rules, sealing=sealing)
     if seals and seals.any and not problems:
         opened, sealed = _apart(sources, seals, told)
-        found = _read_all(opened, rules, told, len(sources))
+        found = _read_all(opened, read_part, told, len(sources))
         as_sealed = seals.addresses(sealed)
         if not (_is_wrong(_problems(found)) or any(address in as_sealed for address, _ in found.identities())):
             found.problems += judge(found.interactions, seals.entries(as_sealed))
             return _declarations(found, len(sources), tuple(sealed), as_sealed)
-    found = _read_all(sources, rules, told, len(sources))
+    found = _read_all(sources, read_part, told, len(sources))
     found.problems += [*problems, *judge(found.interactions, ())]
     if _is_wrong(wrong := _problems(found)):
         raise DeclarationError(tuple(wrong))
@@ -123,7 +126,10 @@ def _apart(sources: Sequence[Source], seals: Seals, told: Callable[[int, int], N
 
 
 def _read_all(
-    sources: Sequence[Source], rules: DeclarationRules, told: Callable[[int, int], None], files: int
+    sources: Sequence[Source],
+    read_part: Callable[[Sequence[Source]], ValidationResult],
+    told: Callable[[int, int], None],
+    files: int,
 ) -> ValidationResult:
     """Read files, which are a part of so many."""
     found = ValidationResult()
@@ -132,7 +138,7 @@ def _read_all(
     import reconciler.declarations.validation  # noqa: F401, PLC0415 - before processes are forked, which then have it
 
     processes = cores() if len(sources) >= SPREAD_FILES else 1
-    with spread(sources, lambda part: _read_files(part, rules), processes) as parts:
+    with spread(sources, read_part, processes) as parts:
         for part in parts:
             found.add(part)
             told(files - len(sources) + found.files, files)
@@ -145,20 +151,20 @@ def _once(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem is first or problem.code != "personal-name"]
 
 
-def _read_files(sources: Sequence[Source], rules: DeclarationRules) -> ValidationResult:
+def _read_files(sources: Sequence[Source], rules: DeclarationRules, *, sealing: bool) -> ValidationResult:
     found = ValidationResult(files=len(sources))
     for source in sources:
-        found.add(_read_file(source, rules))
+        found.add(_read_file(source, rules, sealing=sealing))
     return found
 
 
-def _read_file(source: Source, rules: DeclarationRules) -> ValidationResult:
+def _read_file(source: Source, rules: DeclarationRules, *, sealing: bool) -> ValidationResult:
     from reconciler.declarations.validation import validate  # noqa: PLC0415 - pydantic takes long to import; reading a config needs none
 
     data = read(source)
     if isinstance(data, Problem):
         return ValidationResult(problems=[data])
-    parsed, content = parse(data, source.name), Content.of(data)
+    parsed, content = parse(data, source.name), Content.of(data) if sealing else None
     del data  # as large as what is made of it takes a while to check
     found = ValidationResult(problems=parsed.problems)
     spots = {(problem.line, problem.column) for problem in parsed.problems}
@@ -167,6 +173,6 @@ def _read_file(source: Source, rules: DeclarationRules) -> ValidationResult:
         if spots:  # what follows from a problem of the parser isn't told twice
             checked.problems = [each for each in checked.problems if (each.line, each.column) not in spots]
         found.add(checked)
-    if not found.problems:
+    if content and not found.problems:
         found.contents.append((source.name, content))
     return found

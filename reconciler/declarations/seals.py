@@ -14,7 +14,7 @@ from reconciler.state.entries import by_source, line_of
 from reconciler.state.model import Open, State
 from reconciler.yamlfile.reader import libyaml_version
 
-READER: Final = 6
+READER: Final = 7
 """Of what reads and compares declarations; a test says when it must grow."""
 _SIZE: Final = 16
 

@@ -25,6 +25,7 @@ WHAT_READS = {
     4: "78c7ba3b82a61f35",
     5: "3f044ca0f56fcfeb",
     6: "7ce891bf9c1f1f7f",
+    7: "84e7c9b0fe358594",
 }
 """What the modules that read and compare were, by the version that a seal holds."""
 
