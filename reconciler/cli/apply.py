@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -55,14 +55,12 @@ if TYPE_CHECKING:
     from reconciler.delivery.tokens import Credentials
 
 
-class Oversight:
-    """What a caller may look at while a plan is carried out."""
+Permit = Callable[[Plan, State], None]
+"""Raises what refuses a plan; called under the lock, before anything is saved or sent."""
 
-    def permit(self, plan: Plan, state: State) -> None:
-        """Raise what refuses the plan; called under the lock, before anything is saved or sent."""
 
-    def told(self, report: Report) -> None:
-        """Take what became of it."""
+def permit_all(_plan: Plan, _state: State) -> None:
+    """Refuse nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class _Run:
     workspace: Workspace
     saved: SavedPlan | None
     store: Writer
-    oversight: Oversight
+    permit: Permit
     tree: Checkout | None
     occasion: Occasion
 
@@ -86,17 +84,19 @@ def run(options: argparse.Namespace, console: Console) -> ExitCode:
     listen(signal.SIGHUP)  # a terminal that goes away
     workspace = open_workspace(options, console)
     console.observers.ended("settings")
-    return carry_out(workspace, options, console, Oversight())
+    return carry_out(workspace, options, console)
 
 
-def carry_out(workspace: Workspace, options: argparse.Namespace, console: Console, oversight: Oversight) -> ExitCode:
+def carry_out(
+    workspace: Workspace, options: argparse.Namespace, console: Console, permit: Permit = permit_all
+) -> ExitCode:
     """Lock, plan, and apply the plan, unless something or somebody refuses it."""
     saved = _read_saved(workspace, options, console)
     prepare_folder(workspace, options)
     with workspace.store.hold("apply", timeout=options.lock_timeout, say=console.note) as store:
         tree = checkout(workspace, options)
         occasion = _occasion(tree, "apply PLAN" if saved else "apply")
-        return _carry_out(_Run(options, console, workspace, saved, store, oversight, tree, occasion))
+        return _carry_out(_Run(options, console, workspace, saved, store, permit, tree, occasion))
 
 
 def _carry_out(run: _Run) -> ExitCode:
@@ -108,7 +108,7 @@ def _carry_out(run: _Run) -> ExitCode:
     state = conceal(found.state, run.workspace.settings.keys.plan_policy.sensitive, reviewed.desired)
     if not (reviewed.plan.writes or found.left_over or state is not found.state):
         return _nothing_to_do(reviewed, state, run)
-    run.oversight.permit(reviewed.plan, found.state)
+    run.permit(reviewed.plan, found.state)
     # Looked for before the question: whoever has answered it expects that it is done.
     login = _login(run.workspace) if reviewed.plan.sends else None
     _require_approval(reviewed.shown, run)
@@ -251,7 +251,6 @@ def _report(report: Report, shown: SavedPlan, run: _Run) -> None:
     run.console.observers.told(Reported(report))
     summarise_report(report, run.workspace.settings.environment, run.console)
     write_page(shown, run.options, run.console, report)
-    run.oversight.told(report)
 
 
 @contextmanager

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from functools import partial
 
 from reconciler.ci.platform import Proposal
 from reconciler.ci.reviewed import short
-from reconciler.cli.apply import Oversight, carry_out
+from reconciler.cli.apply import Permit, carry_out, permit_all
 from reconciler.cli.ci.agreement import agreement, is_old, merged_last, merged_since
 from reconciler.cli.ci.pipeline import UNATTENDED, Pipeline, open_pipeline
 from reconciler.cli.ci.told import tell_applied, tell_void
 from reconciler.cli.console import Console
 from reconciler.cli.current_state import state_to_plan
+from reconciler.delivery.events import Event, Reported
 from reconciler.delivery.report import Report
 from reconciler.errors import DeclarationError, ExitCode, StalePlan
 from reconciler.planning.plan import Plan
@@ -37,46 +39,48 @@ def apply_head(pipeline: Pipeline, state: State, approved: str) -> ExitCode:
     """Apply what is checked out, and tell the proposals."""
     commit = pipeline.repository.head
     since = [proposal for proposal, _ in merged_since(pipeline, state).values()]
-    about, overseer = since or merged_last(pipeline, commit), _Overseer(pipeline, approved)
-    code = carry_out(pipeline.workspace, pipeline.options, pipeline.console, overseer)
-    _tell(pipeline, about, commit, overseer.report)
+    about = since or merged_last(pipeline, commit)
+    code, report = _carry_out(pipeline, partial(_permit, pipeline, approved))
+    _tell(pipeline, about, commit, report)
     return code
 
 
 def retry_last(pipeline: Pipeline, last: str) -> ExitCode:
     """Retry what failed and settle what is unknown, of the commit that was applied last."""
-    about, reported = merged_last(pipeline, last), _Reported()
+    about = merged_last(pipeline, last)
     with pipeline.back_at(last) as before:
-        code = carry_out(before.workspace, before.options, before.console, reported)
-    _tell(pipeline, about, last, reported.report)
+        code, report = _carry_out(before)
+    _tell(pipeline, about, last, report)
     return code
 
 
-class _Reported(Oversight):
-    """Keeps what became of it."""
+def _carry_out(pipeline: Pipeline, permit: Permit = permit_all) -> tuple[ExitCode, Report | None]:
+    """Apply, and return what became of it, too."""
+    kept = _Kept()
+    pipeline.console.observers.add(kept)
+    return carry_out(pipeline.workspace, pipeline.options, pipeline.console, permit), kept.report
+
+
+class _Kept:
+    """An Observer that keeps the report."""
 
     report: Report | None = None
 
-    def told(self, report: Report) -> None:
-        """See Oversight."""
-        self.report = report
+    def told(self, event: Event) -> None:
+        """See ports.Observer."""
+        if isinstance(event, Reported):
+            self.report = event.report
 
 
-class _Overseer(_Reported):
-    """Lets through only what somebody has agreed to."""
-
-    def __init__(self, pipeline: Pipeline, approved: str) -> None:
-        self._pipeline, self._approved = pipeline, approved
-
-    def permit(self, plan: Plan, state: State) -> None:
-        """Raise StalePlan for a change that nobody has agreed to: it came up since the job that planned."""
-        uncovered = agreement(self._pipeline, state, self._approved).uncovered(plan)
-        if uncovered and short(uncovered) != self._approved:
-            named = ", ".join(change.address for change in uncovered[:5])
-            raise StalePlan(
-                f"{count(len(uncovered), 'change')} came up that nobody has agreed to ({named}); nothing was sent.",
-                hint="Run all jobs of this run again: it is planned anew, and a person is asked.",
-            )
+def _permit(pipeline: Pipeline, approved: str, plan: Plan, state: State) -> None:
+    """Raise StalePlan for a change that nobody has agreed to: it came up since the job that planned."""
+    uncovered = agreement(pipeline, state, approved).uncovered(plan)
+    if uncovered and short(uncovered) != approved:
+        named = ", ".join(change.address for change in uncovered[:5])
+        raise StalePlan(
+            f"{count(len(uncovered), 'change')} came up that nobody has agreed to ({named}); nothing was sent.",
+            hint="Run all jobs of this run again: it is planned anew, and a person is asked.",
+        )
 
 
 def _tell(pipeline: Pipeline, about: Iterable[Proposal], commit: str, report: Report | None) -> None:
