@@ -20,7 +20,7 @@ from reconciler.cli.console import Console
 from reconciler.cli.current_state import prepare_folder, state_to_apply
 from reconciler.cli.destinations import check_outputs
 from reconciler.cli.job_summary import summarise_plan, summarise_report
-from reconciler.cli.output import view, write_page
+from reconciler.cli.output import text, view, write_page
 from reconciler.cli.progress import ProgressLine
 from reconciler.cli.review import Review, review
 from reconciler.cli.saved import read_plan, require_same_place, require_same_plan
@@ -160,7 +160,8 @@ def _review(run: _Run) -> tuple[StoredState, Review]:
 
 def _show(reviewed: Review, run: _Run) -> None:
     run.console.observers.told(Planned(reviewed.shown))
-    run.console.say(plan_text(reviewed.shown, view(run.options, run.console, reviewed.values)))
+    for piece in text(reviewed.shown, run.options, run.console, reviewed.values):
+        run.console.say(piece)
     write_page(reviewed.shown, run.options, run.console)  # what there is to see, until there is more
     run.console.commands(refusal_annotations(reviewed.shown.refusals))
 

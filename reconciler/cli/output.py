@@ -26,8 +26,18 @@ def render(
 ) -> Iterator[str]:
     """Yield the plan in the format that was asked for, piece by piece; `values` are shown in text only."""
     if options.format == "text":
-        return _larger(plan_pieces(saved, view(options, console, values)))
+        return text(saved, options, console, values)
     return _larger(_FORMATS[options.format](saved, options, console))
+
+
+def text(
+    saved: SavedPlan,
+    options: argparse.Namespace,
+    console: Console,
+    values: Mapping[str, Mapping[str, str]] = NO_VALUES,
+) -> Iterator[str]:
+    """Yield the plan as text, piece by piece: whole, it may be as large as all that is declared."""
+    return _larger(plan_pieces(saved, view(options, console, values)))
 
 
 def _larger(pieces: Iterable[str]) -> Iterator[str]:

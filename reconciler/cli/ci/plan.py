@@ -18,13 +18,12 @@ from reconciler.cli.ci.told import tell_no_plan, tell_plan
 from reconciler.cli.console import Console
 from reconciler.cli.current_state import state_to_plan
 from reconciler.cli.job_summary import summarise, summarise_plan
-from reconciler.cli.output import view
+from reconciler.cli.output import text
 from reconciler.cli.review import Review
 from reconciler.errors import DeclarationError, ExitCode, GuardRefusal, UsageError
 from reconciler.planning.plan import Change
 from reconciler.render.annotations import refusal_annotations
 from reconciler.render.markdown.gfm import code
-from reconciler.render.text import plan_text
 from reconciler.render.words import count
 
 _NAMED: Final = 5
@@ -78,7 +77,8 @@ def _planned(pipeline: Pipeline) -> Review:
 
 def show(pipeline: Pipeline, reviewed: Review) -> None:
     """Show a plan here and in the job's summary."""
-    pipeline.console.out(plan_text(reviewed.shown, view(pipeline.options, pipeline.console)))
+    for piece in text(reviewed.shown, pipeline.options, pipeline.console):
+        pipeline.console.out(piece)
     pipeline.console.commands(refusal_annotations(reviewed.shown.refusals))
     summarise_plan(reviewed.shown, pipeline.options, pipeline.console)
 
